@@ -1,0 +1,1 @@
+//! Payload descriptors: what a forwarder must know of a payload without decoding it.

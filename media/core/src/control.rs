@@ -1,0 +1,168 @@
+//! What crosses between the control side and the core: commands in, events out. Plain values only.
+
+use crate::ids::{PeerId, RoomId, SubscriptionId, TrackId};
+use crate::params::{IceCredentials, LayerLimit, ReceiveSection, RemoteParameters, SendParameters};
+use bytes::Bytes;
+
+/// What the control side asks for. A command that names something unknown (it may have ended meanwhile) does nothing and
+/// is counted.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Makes a peer connection that answers connectivity checks for `local` once [`Command::SetRemote`] came.
+    AddPeer {
+        peer: PeerId,
+        room: RoomId,
+        local: IceCredentials,
+    },
+    /// The far side's parameters. A second one for a live peer may change only its ICE credentials (restart).
+    SetRemote {
+        peer: PeerId,
+        remote: Box<RemoteParameters>,
+    },
+    /// New local credentials for an ICE restart (RFC 8445 section 9); the old ones stay valid until the new ones are used.
+    RestartIce {
+        peer: PeerId,
+        local: IceCredentials,
+    },
+    /// Closes the connection (DTLS close_notify) and everything that hangs on it, tracks and subscriptions included.
+    RemovePeer {
+        peer: PeerId,
+    },
+    /// All sections that the peer sends on, replacing the list before. A track that is no longer in it ends, with its
+    /// subscriptions.
+    SetReceive {
+        peer: PeerId,
+        sections: Vec<ReceiveSection>,
+    },
+    /// Stops (and resumes) forwarding of a track, for everyone.
+    SetTrackMuted {
+        track: TrackId,
+        muted: bool,
+    },
+    /// Starts sending `track` to `peer`, from the next keyframe on, which is asked for.
+    Subscribe {
+        subscription: SubscriptionId,
+        track: TrackId,
+        peer: PeerId,
+        send: Box<SendParameters>,
+    },
+    /// A paused subscription sends nothing; on resuming, a keyframe is asked for.
+    SetSubscription {
+        subscription: SubscriptionId,
+        paused: bool,
+        limit: LayerLimit,
+    },
+    Unsubscribe {
+        subscription: SubscriptionId,
+    },
+    /// Asks the publisher of `track` for a keyframe, within the throttle.
+    RequestKeyframe {
+        track: TrackId,
+    },
+    /// Opens a data channel from our side (RFC 8832) as soon as SCTP is up; answered by [`Event::DataChannelOpened`].
+    OpenDataChannel {
+        peer: PeerId,
+        label: String,
+        reliability: Reliability,
+    },
+    /// Queues one message. Over [`crate::limits::DATA_BUFFERED_BYTES_MAX`] it is dropped and counted; for a reliable
+    /// channel the peer is closed instead, with [`CloseReason::DataBacklog`].
+    SendData {
+        peer: PeerId,
+        channel: DataChannelId,
+        binary: bool,
+        payload: Bytes,
+    },
+}
+
+/// SCTP stream id of a data channel.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct DataChannelId(u16);
+
+impl DataChannelId {
+    pub const fn new(value: u16) -> Self {
+        Self(value)
+    }
+
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reliability {
+    /// Ordered, retransmitted until it arrives.
+    Reliable,
+    /// Unordered, never retransmitted.
+    Lossy,
+}
+
+/// An event and the room that it belongs to, so that the receiver can route it without a look inside.
+#[derive(Clone, Debug)]
+pub struct RoomEvent {
+    pub room: RoomId,
+    pub event: Event,
+}
+
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// ICE nominated a path and DTLS finished, with the right fingerprint: media may flow. Once per peer.
+    PeerConnected {
+        peer: PeerId,
+    },
+    /// The connection ended by itself. Its tracks and subscriptions are gone.
+    PeerClosed {
+        peer: PeerId,
+        reason: CloseReason,
+    },
+    DataChannelOpened {
+        peer: PeerId,
+        channel: DataChannelId,
+        label: String,
+        reliability: Reliability,
+    },
+    DataChannelClosed {
+        peer: PeerId,
+        channel: DataChannelId,
+    },
+    Data {
+        peer: PeerId,
+        channel: DataChannelId,
+        binary: bool,
+        payload: Bytes,
+    },
+    /// The first authenticated packet of a track arrived.
+    TrackStarted {
+        track: TrackId,
+    },
+    /// Loudness over the last window ([`crate::limits::AUDIO_LEVEL_WINDOW`]) of the audio tracks that sent a level, loudest
+    /// first. Empty exactly once after the last one fell silent.
+    AudioLevels {
+        levels: Vec<TrackLevel>,
+    },
+}
+
+/// Loudness of one track.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct TrackLevel {
+    pub track: TrackId,
+    /// Mean power over the window as a linear amplitude, 0 to 1 (1 is 0 dBov, RFC 6464).
+    pub level: f32,
+}
+
+/// Why a connection ended without being asked to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CloseReason {
+    /// No nominated path in time.
+    IceTimeout,
+    /// Consent (RFC 7675) was not renewed in time.
+    ConsentExpired,
+    /// The handshake failed or took too long.
+    DtlsFailed,
+    /// The certificate is not the one that signalling announced.
+    FingerprintMismatch,
+    /// The far side closed (close_notify or SCTP abort).
+    ClosedByPeer,
+    /// The far side does not read its reliable data.
+    DataBacklog,
+}

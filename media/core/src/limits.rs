@@ -1,0 +1,28 @@
+//! Every bound on what a peer can make the core hold or do, with its reason.
+
+use std::time::Duration;
+
+/// Simulcast encodings of a track. Browsers send at most three; SDKs at most four.
+pub const ENCODINGS_MAX: usize = 4;
+/// SSRCs that a peer may bring into being, retransmission streams included. A state exists only after authentication, so
+/// this bounds what an authenticated peer can do. 32 sections of a camera, a microphone and shares, with RTX.
+pub const STREAMS_PER_PEER_MAX: usize = 128;
+/// m-sections that a peer may send on.
+pub const RECEIVE_SECTIONS_MAX: usize = 64;
+/// Data channels of a peer; the SDKs open three.
+pub const DATA_CHANNELS_MAX: usize = 16;
+/// Largest data-channel message that we accept or send, in bytes. The protocol's own cap is 64,000 for user data; the SDKs
+/// announce 262,144 at most.
+pub const DATA_MESSAGE_LEN_MAX: usize = 262_144;
+/// Bytes queued towards one peer over all data channels, before its backlog is dealt with.
+pub const DATA_BUFFERED_BYTES_MAX: usize = 4 << 20;
+/// Longest datagram handled, in bytes. Ethernet's 1,500 and some room for tunnels with larger frames.
+pub const DATAGRAM_LEN_MAX: usize = 2_048;
+/// How long a peer may take from [`crate::control::Command::AddPeer`] to being connected.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// RFC 7675 section 5.1: consent expires 30 s after the last authenticated check.
+pub const CONSENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Window over which loudness is averaged; the SDKs' protocol expects about 400 ms.
+pub const AUDIO_LEVEL_WINDOW: Duration = Duration::from_millis(400);
+/// Least time between two keyframe requests for one encoding: a keyframe costs the publisher several times a delta frame.
+pub const KEYFRAME_REQUEST_INTERVAL: Duration = Duration::from_millis(500);

@@ -1,0 +1,4 @@
+//! One peer connection: ICE-lite, DTLS, SRTP, SCTP.
+
+pub mod identity;
+pub mod srtp;

@@ -1,0 +1,1 @@
+//! Tokens: claims, grants, verification.

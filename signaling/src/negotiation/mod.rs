@@ -1,0 +1,1 @@
+//! SDP to the typed parameters of the media core, and back.

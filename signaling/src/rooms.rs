@@ -1,0 +1,1 @@
+//! The registry of rooms and the task that runs each one.
