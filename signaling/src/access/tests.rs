@@ -193,7 +193,7 @@ proptest! {
     fn a_changed_character_never_verifies_as_something_else(position in 0usize..400, replacement in "[A-Za-z0-9_.-]") {
         let token = keys().sign(&join_claims(), now(), Duration::from_secs(60)).unwrap();
         let position = position % token.len();
-        let mut changed = token.clone();
+        let mut changed = token;
         changed.replace_range(position..=position, &replacement);
         if let Ok(claims) = keys().verify(&changed, now()) {
             prop_assert_eq!(claims.identity, "dr-1");
