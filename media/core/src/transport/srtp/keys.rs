@@ -112,6 +112,9 @@ pub(super) struct SessionKeys {
 impl SessionKeys {
     /// RFC 3711 section 4.3.1 with a key derivation rate of zero; for GCM see RFC 7714 section 11.
     pub(super) fn derive(profile: SrtpProfile, protocol: Protocol, master: &MasterKey) -> Result<Self, SrtpError> {
+        if master.key().len() != profile.key_len() || master.salt().len() != profile.salt_len() {
+            return Err(SrtpError::Length);
+        }
         let label = protocol as u8;
         let mut keys = Self {
             key: Secret { bytes: [0; KEY_LEN_MAX], len: profile.key_len() },
