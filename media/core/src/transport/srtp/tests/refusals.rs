@@ -134,6 +134,18 @@ fn truncated_packets_are_refused_at_every_length() {
 }
 
 #[test]
+fn a_header_shorter_than_the_fixed_one_or_longer_than_the_packet_is_refused() {
+    for profile in SrtpProfile::ALL {
+        let (outbound, mut inbound) = pair(profile);
+        let rtp = sealed_rtp(&outbound, 9, 2, b"payload");
+        for header_len in [0, 8, 11, rtp.len() - outbound.rtp_overhead() + 1, rtp.len(), usize::MAX] {
+            assert_eq!(inbound.open_rtp(&mut rtp.clone(), header_len), Err(SrtpError::Malformed));
+        }
+        assert!(inbound.open_rtp(&mut rtp.clone(), HEADER_LEN).is_ok());
+    }
+}
+
+#[test]
 fn random_bytes_never_open_and_never_panic() {
     let mut rng = random(21);
     for profile in SrtpProfile::ALL {
