@@ -1,11 +1,13 @@
 //! Packets as bytes: RTP headers and their extensions, RTCP. Zero-copy views to read, writers into the caller's buffer.
 //!
 //! Owns the wire formats and nothing else: it keeps no state about streams, knows no peers and never looks into a payload
-//! (that is `codec`).
+//! (that is `codec`). The one exception is [`transport_cc`], whose format is the memory of what arrived when.
 
 pub mod ext;
 pub mod ntp;
+pub mod rtcp;
 pub mod rtp;
+pub mod transport_cc;
 
 /// Why bytes are not the packet that they claim to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
