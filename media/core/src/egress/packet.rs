@@ -6,11 +6,10 @@ use crate::ids::{ExtSeqNo, PayloadType, RtpTime};
 use crate::ingress::track::Track;
 use crate::params::{Codec, HeaderExtension};
 use crate::wire::rtp::RtpPacket;
-use smallvec::SmallVec;
 
 /// Extension elements that are passed on. Those that belong to one hop (transport-wide numbers, send times, MID and RID)
 /// end here.
-const PASSED_ON: [HeaderExtension; 5] = [
+pub const PASSED_ON: [HeaderExtension; 5] = [
     HeaderExtension::AudioLevel,
     HeaderExtension::VideoOrientation,
     HeaderExtension::PlayoutDelay,
@@ -38,7 +37,8 @@ pub struct Packet<'a> {
     pub codec: Codec,
     pub timestamp: RtpTime,
     pub payload: &'a [u8],
-    pub extensions: SmallVec<[(HeaderExtension, &'a [u8]); 6]>,
+    /// By position in [`PASSED_ON`].
+    values: [Option<&'a [u8]>; PASSED_ON.len()],
     pub descriptor: Descriptor,
     pub picture: Picture,
     /// A decoder can start here.
@@ -53,12 +53,13 @@ impl<'a> Packet<'a> {
     /// `None` when the payload type is not one of the track's.
     pub fn new(track: &Track, stream: usize, ext_seq: ExtSeqNo, in_order: bool, rtp: &RtpPacket<'a>) -> Option<Self> {
         let codec = track.codec(rtp.payload_type())?.codec;
-        let extensions: SmallVec<[_; 6]> = rtp
-            .extensions()
-            .filter_map(|(id, value)| Some((track.extension(id)?, value)))
-            .filter(|(extension, _)| PASSED_ON.contains(extension))
-            .take(PASSED_ON.len())
-            .collect();
+        let mut values = [None; PASSED_ON.len()];
+        for (id, value) in rtp.extensions() {
+            let Some(extension) = track.extension(id) else { continue };
+            if let Some(position) = PASSED_ON.iter().position(|e| *e == extension) {
+                values[position] = Some(value);
+            }
+        }
         let mut packet = Self {
             stream,
             ext_seq,
@@ -68,7 +69,7 @@ impl<'a> Packet<'a> {
             codec,
             timestamp: rtp.timestamp(),
             payload: rtp.payload(),
-            extensions,
+            values,
             descriptor: Descriptor::None,
             picture: Picture::default(),
             keyframe: false,
@@ -80,8 +81,13 @@ impl<'a> Packet<'a> {
         Some(packet)
     }
 
-    pub fn dependency_descriptor(&self) -> Option<&'a [u8]> {
-        self.extensions.iter().find(|(e, _)| *e == HeaderExtension::DependencyDescriptor).map(|(_, value)| *value)
+    /// The extension elements that are passed on.
+    pub fn extensions(&self) -> impl Iterator<Item = (HeaderExtension, &'a [u8])> {
+        PASSED_ON.into_iter().zip(self.values).filter_map(|(extension, value)| Some((extension, value?)))
+    }
+
+    pub fn extension(&self, wanted: HeaderExtension) -> Option<&'a [u8]> {
+        self.extensions().find(|(extension, _)| *extension == wanted).map(|(_, value)| value)
     }
 
     fn describe(&mut self) {
@@ -97,7 +103,7 @@ impl<'a> Packet<'a> {
     fn describe_vp8(&mut self) {
         let Some(descriptor) = vp8::parse(self.payload) else { return };
         self.descriptor = Descriptor::Vp8(descriptor);
-        self.picture = Picture { id: descriptor.picture_id.map(|id| id.value()), tl0: descriptor.tl0_pic_idx };
+        self.picture = Picture { id: descriptor.picture_id.map(|(id, _)| id), tl0: descriptor.tl0_pic_idx };
         self.keyframe = descriptor.is_keyframe;
         self.start_of_picture = descriptor.start_of_frame;
         self.temporal_id = descriptor.tid;
@@ -107,7 +113,7 @@ impl<'a> Packet<'a> {
     fn describe_vp9(&mut self) {
         let Some(descriptor) = vp9::parse(self.payload) else { return };
         self.descriptor = Descriptor::Vp9(descriptor);
-        self.picture = Picture { id: descriptor.picture_id.map(|id| id.value()), tl0: descriptor.tl0_pic_idx };
+        self.picture = Picture { id: descriptor.picture_id.map(|(id, _)| id), tl0: descriptor.tl0_pic_idx };
         self.keyframe = descriptor.is_keyframe;
         self.start_of_picture = descriptor.start_of_frame && descriptor.sid.unwrap_or(0) == 0;
         self.temporal_id = descriptor.tid;
@@ -115,7 +121,7 @@ impl<'a> Packet<'a> {
     }
 
     fn describe_av1(&mut self) {
-        let dependency = self.dependency_descriptor();
+        let dependency = self.extension(HeaderExtension::DependencyDescriptor);
         self.keyframe = codec::is_keyframe_start(Codec::Av1, self.payload, dependency);
         if let Some(descriptor) = dependency.and_then(codec::av1::parse) {
             self.descriptor = Descriptor::Av1;

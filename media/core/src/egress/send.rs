@@ -15,9 +15,9 @@ use smallvec::SmallVec;
 
 /// The original sequence number in front of a retransmitted payload (RFC 4588 section 4).
 const OSN_LEN: usize = 2;
-/// Longest dependency descriptor that is copied to change its frame number; longer ones pass as they are. One with a
-/// template structure of 64 templates takes less.
-const DEPENDENCY_DESCRIPTOR_LEN_MAX: usize = 255;
+/// Longest dependency descriptor that is copied to change its frame number; longer ones pass as they are. L3T3 with its
+/// whole template structure takes about 90 bytes.
+const DEPENDENCY_DESCRIPTOR_LEN_MAX: usize = 128;
 
 /// Where and under which keys a subscriber gets its packets.
 pub struct Outlet<'a> {
@@ -118,7 +118,7 @@ fn compose(
 /// The header extension elements under the subscriber's ids: its MID, and what is passed on.
 fn elements<'a>(
     subscription: &'a Subscription,
-    packet: &Packet<'a>,
+    packet: &'a Packet<'a>,
     shift: Shift,
     descriptor: &'a mut [u8; DEPENDENCY_DESCRIPTOR_LEN_MAX],
 ) -> SmallVec<[(u8, &'a [u8]); 8]> {
@@ -128,7 +128,7 @@ fn elements<'a>(
         elements.push((mid, subscription.mid.as_bytes()));
     }
     let mut copied = None;
-    for &(extension, value) in &packet.extensions {
+    for (extension, value) in packet.extensions() {
         let id = subscription.extension_id(extension);
         if id == 0 {
             continue;
@@ -143,7 +143,7 @@ fn elements<'a>(
     if let Some((id, value)) = copied {
         let copy = &mut descriptor[..value.len()];
         copy.copy_from_slice(value);
-        av1::patch(copy, packet.picture.id.unwrap_or(0).wrapping_add(shift.picture));
+        av1::patch_frame_number(copy, packet.picture.id.unwrap_or(0).wrapping_add(shift.picture));
         elements.push((id, &*copy));
     }
     elements

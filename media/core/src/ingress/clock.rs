@@ -4,7 +4,7 @@
 //! of one publisher are shifted by the same offset, so that they stay synchronised with one another.
 
 use crate::ids::RtpTime;
-use crate::wire::rtcp::NtpTime;
+use crate::wire::ntp::NtpTime;
 use std::time::{Duration, Instant};
 
 /// The worker's wall clock: one reading at start, monotonic from there on.

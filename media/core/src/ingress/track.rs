@@ -31,7 +31,7 @@ pub struct Track {
 
 impl Track {
     pub fn new(id: TrackId, publisher: PeerKey, section: &ReceiveSection) -> Self {
-        let mut streams: SmallVec<_> = section.encodings.iter().map(|e| Stream::new(section.kind, e)).collect();
+        let mut streams: SmallVec<[Stream; ENCODINGS_MAX]> = section.encodings.iter().map(|e| Stream::new(section.kind, e)).collect();
         streams.sort_by_key(|stream| stream.layer);
         let mut track = Self {
             id,
@@ -64,11 +64,12 @@ impl Track {
             });
             match known {
                 Some(stream) => stream.rtx_ssrc = encoding.rtx_ssrc.or(stream.rtx_ssrc),
-                None => match self.streams.iter_mut().find(|s| s.layer == encoding.layer) {
-                    Some(stream) => *stream = Stream::new(self.kind, encoding),
-                    None if self.streams.len() < ENCODINGS_MAX => self.streams.push(Stream::new(self.kind, encoding)),
-                    None => {}
-                },
+                None => {
+                    self.streams.retain(|stream| stream.layer != encoding.layer);
+                    if self.streams.len() < ENCODINGS_MAX {
+                        self.streams.push(Stream::new(self.kind, encoding));
+                    }
+                }
             }
         }
         self.streams.sort_by_key(|stream| stream.layer);

@@ -50,6 +50,11 @@ impl<'a> RtpPacket<'a> {
         self.fields
     }
 
+    /// The whole packet, padding included.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     pub fn marker(&self) -> bool {
         self.fields.marker
     }

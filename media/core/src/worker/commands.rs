@@ -12,7 +12,7 @@ use crate::peer::Peer;
 use crate::transport::Transport;
 use crate::worker::keys::{PeerKey, SubscriptionKey, TrackKey};
 use rand::RngExt;
-use slotmap::Key;
+use slotmap::{Key, SlotMap};
 use std::time::Instant;
 
 impl Worker {
@@ -168,9 +168,7 @@ impl Worker {
             let before = layers(track);
             track.update(section);
             if layers(track) != before {
-                for subscription in track.subscriptions.iter().filter_map(|&s| self.subscriptions.get_mut(s)) {
-                    subscription.detach();
-                }
+                detach_all(track, &mut self.subscriptions);
             }
             return Some(key);
         }
@@ -208,9 +206,7 @@ impl Worker {
         let key = *self.tracks_by_id.get(&id).ok_or(DropReason::UnknownTarget)?;
         let track = &mut self.tracks[key];
         if std::mem::replace(&mut track.muted, muted) && !muted {
-            for subscription in track.subscriptions.iter().filter_map(|&s| self.subscriptions.get_mut(s)) {
-                subscription.detach();
-            }
+            detach_all(track, &mut self.subscriptions);
             self.retarget_track(now, key, out);
         }
         Ok(())
@@ -295,6 +291,15 @@ impl Worker {
         let Some(peer) = self.peers.get(key) else { return };
         for subscription in peer.subscriptions.clone() {
             self.retarget(now, subscription, out);
+        }
+    }
+}
+
+/// Makes every subscription of a track start afresh, from a keyframe.
+fn detach_all(track: &Track, subscriptions: &mut SlotMap<SubscriptionKey, Subscription>) {
+    for key in &track.subscriptions {
+        if let Some(subscription) = subscriptions.get_mut(*key) {
+            subscription.detach();
         }
     }
 }

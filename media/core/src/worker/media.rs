@@ -75,8 +75,9 @@ impl Worker {
             return;
         }
         if stream.ssrc.is_some_and(|before| before != ssrc) {
-            for subscription in track.subscriptions.iter().filter_map(|&s| self.subscriptions.get_mut(s)) {
-                if subscription.current == Some(target.stream) {
+            for key in &track.subscriptions {
+                let subscription = self.subscriptions.get_mut(*key).filter(|s| s.current == Some(target.stream));
+                if let Some(subscription) = subscription {
                     subscription.detach();
                 }
             }
@@ -254,6 +255,5 @@ fn note_transport_cc(now: Instant, peer: &mut Peer, elapsed: Duration, rtp: &Rtp
 }
 
 fn audio_level(packet: &Packet<'_>) -> Option<u8> {
-    let (_, value) = packet.extensions.iter().find(|(e, _)| *e == HeaderExtension::AudioLevel)?;
-    Some(AudioLevel::parse(value)?.level)
+    Some(AudioLevel::parse(packet.extension(HeaderExtension::AudioLevel)?)?.level)
 }

@@ -18,7 +18,7 @@ mod tests;
 use crate::batch::SendBatch;
 use crate::control::{Command, Event, RoomEvent};
 use crate::drops::{DropCounters, DropReason};
-use crate::ids::{PeerId, RoomId, Ssrc, SubscriptionId, TrackId};
+use crate::ids::{PeerId, Ssrc, SubscriptionId, TrackId};
 use crate::ingress::clock::WallClock;
 use crate::ingress::track::Track;
 use crate::egress::subscription::Subscription;

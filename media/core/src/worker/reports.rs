@@ -4,7 +4,8 @@ use super::Worker;
 use crate::batch::{Priority, SendBatch};
 use crate::ids::{SeqNo, Ssrc};
 use crate::params::MediaKind;
-use crate::wire::rtcp::{NtpTime, RTCP_LEN_MAX, ReportBlock, RtcpWriter};
+use crate::wire::ntp::NtpTime;
+use crate::wire::rtcp::{RTCP_LEN_MAX, ReportBlock, RtcpWriter};
 use crate::worker::keys::{PeerKey, TrackKey};
 use std::time::{Duration, Instant};
 
