@@ -6,6 +6,9 @@ use crate::wire::u16_at;
 
 /// Template ids have six bits.
 pub const TEMPLATES_MAX: usize = 64;
+/// AV1 has two bits for spatial ids and three for temporal ones (AV1 specification section 5.3.3).
+const SPATIAL_ID_MAX: u8 = 3;
+const TEMPORAL_ID_MAX: u8 = 7;
 
 /// The mandatory fields, and whether this packet brings a new structure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,6 +89,9 @@ impl TemplateLayers {
                 1 => layer.temporal += 1,
                 2 => layer = FrameLayer { spatial: layer.spatial + 1, temporal: 0 },
                 _ => return Some(Self { offset, len: index + 1, layers }),
+            }
+            if layer.spatial > SPATIAL_ID_MAX || layer.temporal > TEMPORAL_ID_MAX {
+                return None;
             }
         }
         None
@@ -174,9 +180,19 @@ mod tests {
     #[test]
     fn a_structure_without_an_end_is_refused() {
         assert_eq!(TemplateLayers::parse(&with_structure(0, &[0; 64])), None);
-        assert_eq!(TemplateLayers::parse(&with_structure(0, &[1; 8])), None);
+        assert_eq!(TemplateLayers::parse(&with_structure(0, &[1, 1])), None);
         assert!(TemplateLayers::parse(&with_structure(0, &[[0; 63].as_slice(), &[3]].concat())).is_some());
         assert_eq!(TemplateLayers::parse(&[0x80, 0, 1]), None);
+    }
+
+    #[test]
+    fn layers_that_av1_cannot_have_are_refused() {
+        let parses = |step: u8, count: usize| {
+            let steps = [vec![step; count], vec![3]].concat();
+            TemplateLayers::parse(&with_structure(0, &steps)).is_some()
+        };
+        assert!(parses(1, 7) && !parses(1, 8));
+        assert!(parses(2, 3) && !parses(2, 4));
     }
 
     proptest! {

@@ -162,8 +162,7 @@ impl<'a> Iterator for ExtensionIter<'a> {
     type Item = (u8, &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        // A zero byte is padding in both forms. In the one-byte form id 0 with a length is invalid and RFC 8285
-        // section 4.2 says to skip it like an element.
+        // A zero byte is padding in both forms.
         loop {
             let (&first, after) = self.rest.split_first()?;
             self.rest = after;
@@ -178,16 +177,15 @@ impl<'a> Iterator for ExtensionIter<'a> {
                     (first, usize::from(len))
                 }
             };
-            // RFC 8285 section 4.2: id 15 ends the block in the one-byte form.
-            let split = self.rest.split_at_checked(len).filter(|_| self.form == Form::TwoByte || id != 15);
+            // RFC 8285: id 15 (section 4.2) and id 0 with a length (section 4.1.2) end the block in the one-byte form.
+            let split =
+                self.rest.split_at_checked(len).filter(|_| self.form == Form::TwoByte || (1..=14).contains(&id));
             let Some((value, after)) = split else {
                 self.rest = &[];
                 return None;
             };
             self.rest = after;
-            if id != 0 {
-                return Some((id, value));
-            }
+            return Some((id, value));
         }
     }
 }
@@ -238,15 +236,19 @@ fn layout(elements: &[(u8, &[u8])]) -> Option<(Form, usize)> {
 
 /// What [`write_header`] will write, in bytes.
 pub fn header_size(elements: &[(u8, &[u8])]) -> usize {
-    RTP_HEADER_LEN + layout(elements).map_or(0, |(_, len)| EXTENSION_PREAMBLE_LEN + len.next_multiple_of(4))
+    size(layout(elements))
+}
+
+fn size(layout: Option<(Form, usize)>) -> usize {
+    RTP_HEADER_LEN + layout.map_or(0, |(_, len)| EXTENSION_PREAMBLE_LEN + len.next_multiple_of(4))
 }
 
 /// Writes a header without CSRC list and padding bit at the start of `out`, and returns its length, [`header_size`]; 0,
 /// with nothing written, when `out` is shorter than that. The one-byte form is used unless an element needs the other.
 pub fn write_header(out: &mut [u8], fields: &HeaderFields, elements: &[(u8, &[u8])]) -> usize {
-    let size = header_size(elements);
-    let Some(out) = out.get_mut(..size) else { return 0 };
     let layout = layout(elements);
+    let size = size(layout);
+    let Some(out) = out.get_mut(..size) else { return 0 };
     let Some((fixed, block)) = out.split_first_chunk_mut::<RTP_HEADER_LEN>() else { return 0 };
     fixed[0] = if layout.is_some() { VERSION_BITS | EXTENSION_BIT } else { VERSION_BITS };
     fixed[1] = fields.payload_type.get() | if fields.marker { 0x80 } else { 0 };
@@ -344,9 +346,13 @@ mod tests {
 
     #[test]
     fn one_byte_elements_follow_rfc_8285() {
-        // Section 4.2: padding between elements, id 15 ends the block, id 0 with a length is skipped.
-        let block = [0x10, 0xaa, 0, 0x21, 1, 2, 0, 0, 0x01, 9, 9, 0x30, 3, 0xf0, 0x40, 4];
-        assert_eq!(elements_of(&with_block(0xbede, &block)), [(1, vec![0xaa]), (2, vec![1, 2]), (3, vec![3])]);
+        // Padding stands between elements; id 15, and id 0 with a length, end the block.
+        let check = |end: u8| {
+            let block = [0x10, 0xaa, 0, 0x21, 1, 2, 0, 0, 0x30, 3, end, 9, 9, 0x40, 4, 0];
+            assert_eq!(elements_of(&with_block(0xbede, &block)), [(1, vec![0xaa]), (2, vec![1, 2]), (3, vec![3])]);
+        };
+        check(0xf0);
+        check(0x01);
     }
 
     #[test]
