@@ -182,13 +182,17 @@ impl Worker {
         out: &mut SendBatch,
     ) -> Result<(), DropReason> {
         let message = ice::parse_stun(datagram)?;
-        let key = *self.peers_by_ufrag.get(message.local_ufrag()).ok_or(DropReason::StunUnknownUser)?;
+        let ufrag = message.local_ufrag().ok_or(DropReason::StunUnknownUser)?;
+        let key = *self.peers_by_ufrag.get(ufrag).ok_or(DropReason::StunUnknownUser)?;
         let peer = self.peers.get_mut(key).ok_or(DropReason::StunUnknownUser)?;
         let outcome = peer.transport.handle_stun(now, path, &message, out)?;
         for address in outcome.evicted.iter().map(|path| path.remote) {
             if self.peers_by_address.get(&address) == Some(&key) {
                 self.peers_by_address.remove(&address);
             }
+        }
+        if let Some(ufrag) = &outcome.retired_ufrag {
+            self.peers_by_ufrag.remove(ufrag);
         }
         if let Some(path) = outcome.validated {
             self.peers_by_address.insert(path.remote, key);
