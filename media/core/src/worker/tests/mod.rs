@@ -188,9 +188,7 @@ fn sender_reports_follow_the_publishers_clock() {
             && (report.rtp.get() as i32 - 18_000).abs() <= 2 && report.packets == 1)
     };
     assert_eq!(count_rtcp(&got, fits), 1, "{got:?}");
-    let named = |packet: &RtcpPacket<'_>| {
-        matches!(packet, RtcpPacket::Sdes(sdes) if sdes.cname(Ssrc::new(OUT)) == Some(b"publisher"))
-    };
+    let named = |packet: &RtcpPacket<'_>| matches!(packet, RtcpPacket::Sdes(sdes) if sdes.cname(Ssrc::new(OUT)) == Some(b"publisher"));
     assert_eq!(count_rtcp(&got, named), 1);
 }
 
@@ -231,7 +229,8 @@ fn a_layer_limit_switches_at_a_keyframe_without_a_break_in_the_numbers() {
     for pair in packets.windows(2) {
         assert_eq!(pair[1].seq().get(), pair[0].seq().get().wrapping_add(1));
         assert!(pair[1].timestamp().since(pair[0].timestamp()) > 0);
-        let picture = |p: &crate::wire::rtp::RtpPacket<'_>| vp8_codec::parse(p.payload()).unwrap().picture_id.unwrap().0;
+        let picture =
+            |p: &crate::wire::rtp::RtpPacket<'_>| vp8_codec::parse(p.payload()).unwrap().picture_id.unwrap().0;
         assert_eq!(picture(&pair[1]), (picture(&pair[0]) + 1) & 0x7fff);
     }
 }
@@ -241,7 +240,8 @@ fn a_paused_subscription_gets_nothing_and_resumes_at_a_keyframe() {
     let mut scene = video_scene();
     send_video(&mut scene, 0, true);
     assert_eq!(rtp(&scene.take(1)).len(), 1);
-    let set = |paused| Command::SetSubscription { subscription: SubscriptionId::new(1), paused, limit: LayerLimit::ALL };
+    let set =
+        |paused| Command::SetSubscription { subscription: SubscriptionId::new(1), paused, limit: LayerLimit::ALL };
     scene.command(set(true));
     send_video(&mut scene, 1, true);
     assert!(scene.take(1).is_empty());
@@ -269,7 +269,9 @@ fn a_muted_track_reaches_nobody() {
 #[test]
 fn red_goes_whole_to_those_who_know_it_and_stripped_to_those_who_do_not() {
     let mut scene = Scene::new();
-    (0..3).for_each(|_| drop(scene.join()));
+    for _ in 0..3 {
+        scene.join();
+    }
     scene.command(Command::SetReceive { peer: scene.peer(0), sections: vec![audio(1)] });
     subscribe(&mut scene, 1, 1, 1, send_parameters(OUT, None, &[(OPUS, false), (RED, false)]));
     subscribe(&mut scene, 2, 1, 2, send_parameters(OUT, None, &[(OPUS, false), (RED, true)]));
@@ -277,11 +279,6 @@ fn red_goes_whole_to_those_who_know_it_and_stripped_to_those_who_do_not() {
     let red = [0x80 | OPUS, 0x0f, 0x00, 3, OPUS, 1, 2, 3, b'p', b'r', b'i', b'm'];
     let extensions: &[(u8, &[u8])] = &[(MID_ID, b"a"), (LEVEL_ID, &[30])];
     scene.send(0, &Rtp { payload_type: RED, ssrc: 5, seq: 1, time: 0, extensions, payload: &red });
-    let out = std::mem::take(&mut scene.out);
-    scene.out = out;
-    let trains: Vec<usize> = scene.out.trains().map(|t| t.bytes().len()).collect();
-    assert_eq!(trains.len(), 2);
-    let extensions: &[(u8, &[u8])] = &[(MID_ID, b"a"), (LEVEL_ID, &[30])];
     let whole = scene.take(1);
     assert_eq!(rtp(&whole)[0].payload(), red);
     scene.send(0, &Rtp { payload_type: RED, ssrc: 5, seq: 2, time: 960, extensions, payload: &red });
@@ -329,7 +326,8 @@ fn replayed_flipped_and_foreign_packets_change_nothing() {
     assert!(rtp(&scene.take(1)).is_empty());
     let drops = &scene.worker.stats().drops;
     assert!(drops.get(DropReason::SrtpReplay) >= 1);
-    assert!(drops.get(DropReason::SrtpAuthentication) > 1_000);
+    assert!(drops.get(DropReason::SrtpAuthentication) > 0);
+    assert_eq!(drops.total(), 2 + datagram.len() as u64 * 8);
     assert_eq!(scene.worker.stats().rtp_forwarded, 1);
     send_video(&mut scene, 1, false);
     assert_eq!(rtp(&scene.take(1)).len(), 1);

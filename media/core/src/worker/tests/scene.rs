@@ -99,6 +99,7 @@ impl Scene {
         peer.inbound = Some(SrtpInbound::new(PROFILE, &upstream).unwrap());
         peer.outbound = Some(SrtpOutbound::new(PROFILE, &downstream).unwrap());
         peer.timers.report = Some(self.now + super::super::reports::FIRST_REPORT_DELAY);
+        self.worker.stats.connected_peers += 1;
         self.worker.schedule(slot);
         self.members.push(Member {
             id,
