@@ -4,6 +4,7 @@
 //! So we let the peer begin, and begin ourselves when it does not.
 
 use crate::limits::DATA_MESSAGE_LEN_MAX;
+use crate::params::DtlsRole;
 use bytes::Bytes;
 use rtc::sctp::{
     Association, AssociationHandle, ClientConfig, DatagramEvent, Endpoint, EndpointConfig, Event, Payload,
@@ -36,6 +37,7 @@ struct Candidate {
 }
 
 pub(super) struct Sctp {
+    role: DtlsRole,
     endpoint: Endpoint,
     /// Exactly one once `established`.
     candidates: Vec<Candidate>,
@@ -44,7 +46,7 @@ pub(super) struct Sctp {
 }
 
 impl Sctp {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(role: DtlsRole) -> Self {
         let mut config = EndpointConfig::new();
         config.max_payload_size(max_payload_size_for_mtu(PACKET_LEN_MAX));
         #[allow(clippy::disallowed_types, reason = "rtc-sctp takes its configuration in an Arc")]
@@ -54,7 +56,7 @@ impl Sctp {
             Arc::new(config),
             Some(Arc::new(ServerConfig::new(transport_config()))),
         );
-        Self { endpoint, candidates: Vec::new(), established: false, inits: 0 }
+        Self { role, endpoint, candidates: Vec::new(), established: false, inits: 0 }
     }
 
     /// Starts the association from our end.
@@ -79,8 +81,12 @@ impl Sctp {
                 }
             }
             Some((handle, DatagramEvent::NewAssociation(association))) if !self.established => {
-                // When both begin at once, theirs counts: the engine cannot merge the two (RFC 9260 section 5.2.1), and a peer
-                // that sent an INIT goes on with the answer to it.
+                // When both begin at once, the DTLS client's INIT counts. The engine cannot merge the two (RFC 9260 section
+                // 5.2.1); a peer that can is content with either.
+                let ours = self.candidates.iter().any(|candidate| candidate.ours);
+                if ours && self.role == DtlsRole::Client {
+                    return;
+                }
                 self.candidates.retain(|candidate| !candidate.ours);
                 if self.candidates.len() >= CANDIDATES_MAX {
                     self.candidates.remove(0);

@@ -107,7 +107,7 @@ impl DataChannels {
 
     /// DTLS is up.
     pub(super) fn start(&mut self, now: Instant, role: DtlsRole) {
-        self.sctp = Some(Sctp::new());
+        self.sctp = Some(Sctp::new(role));
         self.role = role;
         self.connect_at = match role {
             DtlsRole::Client => Some(now + CONNECT_AS_CLIENT_AFTER),
