@@ -102,7 +102,7 @@ impl Handshake {
     }
 }
 
-fn dtls_error(error: rtc::shared::error::Error) -> PeerError {
+fn dtls_error(error: impl std::fmt::Display) -> PeerError {
     PeerError::Dtls(error.to_string())
 }
 
