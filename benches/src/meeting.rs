@@ -288,6 +288,11 @@ impl Meeting {
         self.exchange()
     }
 
+    /// What the member publishes.
+    pub fn stream(&self, member: MemberIndex) -> Option<&MediaStream> {
+        self.members.get(member)?.stream.as_ref()
+    }
+
     pub fn profile(&self, member: MemberIndex) -> Option<SrtpProfile> {
         self.members.get(member)?.peer.profile()
     }

@@ -77,8 +77,9 @@ impl MediaStream {
         header
     }
 
-    /// Descriptor with a 15-bit picture id, then the frame header where a frame starts.
-    fn payload(&self, number: u64) -> Vec<u8> {
+    /// What the stream's packet of this number carries, from 0 on: a descriptor with a 15-bit picture id, then the frame
+    /// header where a frame starts.
+    pub fn payload(&self, number: u64) -> Vec<u8> {
         let (frame, packet) = (number / PACKETS_PER_FRAME, number % PACKETS_PER_FRAME);
         let start = packet == 0;
         let picture = (frame as u16 & 0x7fff) | 0x8000;

@@ -204,10 +204,7 @@ pub(crate) struct ReceiveBatch {
 
 impl ReceiveBatch {
     pub(crate) fn new() -> Self {
-        Self {
-            memory: vec![0; BUFFERS * RECEIVE_BUFFER_LEN].into_boxed_slice(),
-            metas: [RecvMeta::default(); BUFFERS],
-        }
+        Self { memory: vec![0; BUFFERS * RECEIVE_BUFFER_LEN].into_boxed_slice(), metas: [RecvMeta::default(); BUFFERS] }
     }
 
     /// One system call. Returns how many buffers it filled, to be given to [`Self::datagrams`].
