@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn headers_that_lie_are_refused() {
-        let packet = compose(&[(960, vec![9; 5])], &[]);
+        let packet = compose(&[(960, vec![8; 3]), (480, vec![9; 5])], &[]);
         assert_eq!(primary(&packet), Some((&[][..], OPUS)));
         for len in 0..packet.len() {
             assert_eq!(primary(&packet[..len]), None);

@@ -52,13 +52,8 @@ impl History {
     pub fn record(&mut self, sent: &Sent) {
         let index = self.index(sent.out);
         self.highest = self.highest.max(Some(sent.out));
-        self.entries[index] = Entry {
-            out: sent.out.get(),
-            shift: sent.shift,
-            stream: sent.stream as u8,
-            resends: 0,
-            resent_ms: 0,
-        };
+        self.entries[index] =
+            Entry { out: sent.out.get(), shift: sent.shift, stream: sent.stream as u8, resends: 0, resent_ms: 0 };
     }
 
     /// The packet that went out as `seq`, if it may be sent again now; that is then noted.

@@ -82,13 +82,8 @@ fn compose(
         Form::Original => (outgoing.mapping.to, subscription.ssrc, outgoing.sent.out, 0),
         Form::Retransmission { payload_type, ssrc, seq } => (payload_type, ssrc, seq, OSN_LEN),
     };
-    let fields = HeaderFields {
-        marker: packet.marker,
-        payload_type,
-        seq: index.seq(),
-        timestamp: outgoing.timestamp,
-        ssrc,
-    };
+    let fields =
+        HeaderFields { marker: packet.marker, payload_type, seq: index.seq(), timestamp: outgoing.timestamp, ssrc };
     let header_len = header_size(&elements);
     let len = header_len + osn_len + payload.len() + outlet.srtp.rtp_overhead();
     if len > DATAGRAM_LEN_MAX {

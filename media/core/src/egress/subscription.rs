@@ -166,7 +166,8 @@ impl Subscription {
             return Err(DropReason::AwaitingKeyframe);
         }
         let translated = self.current.and_then(|current| {
-            let (from, to) = (&track.streams.get(current)?.sender_report?, &track.streams.get(packet.stream)?.sender_report?);
+            let (from, to) =
+                (&track.streams.get(current)?.sender_report?, &track.streams.get(packet.stream)?.sender_report?);
             Some(from.translate(to, packet.timestamp, track.clock_rate()))
         });
         let source = Takeover {

@@ -42,7 +42,7 @@ const SMOOTHING_SHIFT: u32 = 6;
 
 impl PublisherClock {
     pub fn update(&mut self, ours: NtpTime, theirs: NtpTime) {
-        let sample = ours.since(theirs);
+        let sample = delta(ours, theirs);
         self.offset = Some(match self.offset {
             Some(offset) if sample.wrapping_sub(offset).unsigned_abs() < STEP => {
                 offset.wrapping_add(sample.wrapping_sub(offset) >> SMOOTHING_SHIFT)
@@ -67,16 +67,21 @@ pub struct SenderReportMark {
 impl SenderReportMark {
     /// The stream's timestamp at `ours` (our clock), given the publisher's offset.
     pub fn rtp_at(&self, ours: NtpTime, offset: i64, clock_rate: u32) -> RtpTime {
-        let elapsed = ours.since(self.ntp).wrapping_sub(offset);
+        let elapsed = delta(ours, self.ntp).wrapping_sub(offset);
         self.rtp.wrapping_add(scale(elapsed, clock_rate) as u32)
     }
 
     /// The timestamp in this stream of what has timestamp `theirs` in a sibling encoding with the mark `sibling`.
     pub fn translate(&self, sibling: &Self, theirs: RtpTime, clock_rate: u32) -> RtpTime {
-        let between = scale(sibling.ntp.since(self.ntp), clock_rate);
+        let between = scale(delta(sibling.ntp, self.ntp), clock_rate);
         let ticks = i64::from(theirs.since(sibling.rtp)).wrapping_add(between);
         self.rtp.wrapping_add(ticks as u32)
     }
+}
+
+/// In 1/2^32 s.
+fn delta(later: NtpTime, earlier: NtpTime) -> i64 {
+    later.get().wrapping_sub(earlier.get()) as i64
 }
 
 /// 1/2^32 s to ticks, rounded to the nearest.

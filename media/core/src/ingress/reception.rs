@@ -15,7 +15,6 @@ pub struct Reception {
     last_arrival: Option<(Instant, RtpTime)>,
 }
 
-
 /// The figures of one report block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Report {

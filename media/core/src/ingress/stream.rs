@@ -17,7 +17,11 @@ pub const INACTIVE_AFTER: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Arrival {
     /// New. `in_order` when it is the one after the highest so far.
-    New { ext_seq: ExtSeqNo, in_order: bool, gap: Gap },
+    New {
+        ext_seq: ExtSeqNo,
+        in_order: bool,
+        gap: Gap,
+    },
     Duplicate,
     /// Older than the cache reaches back.
     TooLate,

@@ -31,7 +31,8 @@ pub struct Track {
 
 impl Track {
     pub fn new(id: TrackId, publisher: PeerKey, section: &ReceiveSection) -> Self {
-        let mut streams: SmallVec<[Stream; ENCODINGS_MAX]> = section.encodings.iter().map(|e| Stream::new(section.kind, e)).collect();
+        let mut streams: SmallVec<[Stream; ENCODINGS_MAX]> =
+            section.encodings.iter().map(|e| Stream::new(section.kind, e)).collect();
         streams.sort_by_key(|stream| stream.layer);
         let mut track = Self {
             id,
@@ -121,8 +122,7 @@ impl Track {
         let within = |&index: &usize| self.streams[index].layer <= limit;
         let live = || (0..self.streams.len()).filter(|&index| self.streams[index].is_active(now));
         live()
-            .filter(within)
-            .next_back()
+            .rfind(within)
             .or_else(|| live().next())
             .or_else(|| (0..self.streams.len()).rfind(within))
             .or_else(|| (!self.streams.is_empty()).then_some(0))

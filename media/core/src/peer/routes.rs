@@ -6,8 +6,8 @@
 use crate::ids::{Mid, PayloadType, Rid, Ssrc};
 use crate::limits::STREAMS_PER_PEER_MAX;
 use crate::params::{HeaderExtension, ReceiveSection};
-use crate::wire::rtp::RtpPacket;
 use crate::wire::ext;
+use crate::wire::rtp::RtpPacket;
 use crate::worker::keys::TrackKey;
 
 /// Whether a stream carries media or repairs it.
@@ -119,9 +119,9 @@ impl Routes {
         if self.routes.len() >= STREAMS_PER_PEER_MAX {
             return Learned::TooMany;
         }
-        let target = section.track.and_then(|track| {
-            Some(Target { track, stream: resolve(track, origin.rid)?, purpose: origin.purpose })
-        });
+        let target = section
+            .track
+            .and_then(|track| Some(Target { track, stream: resolve(track, origin.rid)?, purpose: origin.purpose }));
         // An encoding has one SSRC at a time: the newest.
         if target.is_some() {
             self.routes.retain(|route| route.target != target);
@@ -144,7 +144,8 @@ impl Routes {
         };
         let repaired = find(HeaderExtension::RepairedRtpStreamId).and_then(ext::rid);
         let rid = find(HeaderExtension::RtpStreamId).and_then(ext::rid);
-        let purpose = if is_rtx(&section.parameters, rtp.payload_type()) { Purpose::Retransmission } else { Purpose::Media };
+        let purpose =
+            if is_rtx(&section.parameters, rtp.payload_type()) { Purpose::Retransmission } else { Purpose::Media };
         let rid = if purpose == Purpose::Retransmission { repaired.or(rid) } else { rid };
         Some((section, Origin { mid: section.parameters.mid, rid, purpose }))
     }
@@ -165,7 +166,6 @@ impl Routes {
         let known = self.sections.iter().flat_map(|s| &s.parameters.extensions);
         known.clone().find(|e| e.extension == wanted).map(|e| e.id)
     }
-
 }
 
 fn is_rtx(section: &ReceiveSection, payload_type: PayloadType) -> bool {

@@ -11,6 +11,9 @@ pub const WINDOW_PACKETS: usize = 2_048;
 /// How far behind the last feedback a late packet is still reported. Everything from it on is reported again, so this
 /// bounds what a packet can make us send. Reordering on real paths is a few packets.
 pub const LATE_PACKETS_MAX: u64 = 256;
+/// Packets in a row from before the window after which the sender has evidently started its count anew: without that, one
+/// wild number would silence feedback for thousands of packets.
+const RESTART_PACKETS: u32 = 32;
 /// Bytes of one feedback packet; see [`super::rtcp::RTCP_LEN_MAX`].
 const FEEDBACK_LEN_MAX: usize = super::rtcp::RTCP_LEN_MAX;
 
@@ -60,6 +63,8 @@ pub struct TransportCcRecorder {
     /// One after the highest number received; `base == end` when there is nothing to report. 0 before the first packet.
     end: u64,
     feedback_count: u8,
+    /// Packets in a row from before the window.
+    stale: u32,
 }
 
 impl Default for TransportCcRecorder {
@@ -71,7 +76,7 @@ impl Default for TransportCcRecorder {
 impl TransportCcRecorder {
     pub fn new() -> Self {
         let arrivals = vec![Arrival::NONE; WINDOW_PACKETS].into_boxed_slice();
-        Self { arrivals, base: 0, end: 0, feedback_count: 0 }
+        Self { arrivals, base: 0, end: 0, feedback_count: 0, stale: 0 }
     }
 
     /// Whether a feedback packet would say anything.
@@ -82,14 +87,17 @@ impl TransportCcRecorder {
     /// Notes that the packet `seq` arrived at `now`, counted from any fixed moment (the reference time wraps after 12
     /// days, as the format has it). Duplicates keep their first time.
     pub fn record(&mut self, now: Duration, seq: SeqNo) {
-        if self.end == 0 {
+        if self.end == 0 || self.stale == RESTART_PACKETS {
             // Starting a cycle up leaves room for numbers before the first one.
             self.base = 1 << 16 | u64::from(seq.get());
             self.end = self.base;
+            self.arrivals.fill(Arrival::NONE);
+            self.stale = 0;
         }
         let number = ExtSeqNo::new(self.end).nearest(seq).get();
         let window = WINDOW_PACKETS as u64;
         if number >= self.end {
+            self.stale = 0;
             let first_new = self.end.max((number + 1).saturating_sub(window));
             for missing in first_new..number {
                 *self.slot(missing) = Arrival::NONE;
@@ -99,7 +107,12 @@ impl TransportCcRecorder {
             *self.slot(number) = Arrival::at(now);
             return;
         }
-        if number + window < self.end || number + LATE_PACKETS_MAX < self.base {
+        if number + window < self.end {
+            self.stale += 1;
+            return;
+        }
+        self.stale = 0;
+        if number + LATE_PACKETS_MAX < self.base {
             return;
         }
         let slot = self.slot(number);

@@ -79,13 +79,7 @@ impl Worker {
         self.peers_by_id.get(&peer).copied().ok_or(DropReason::UnknownTarget)
     }
 
-    fn add_peer(
-        &mut self,
-        now: Instant,
-        id: PeerId,
-        room: RoomId,
-        local: IceCredentials,
-    ) -> Result<(), DropReason> {
+    fn add_peer(&mut self, now: Instant, id: PeerId, room: RoomId, local: IceCredentials) -> Result<(), DropReason> {
         // A second peer under a known name or username fragment would take over the first one's packets.
         if self.peers_by_id.contains_key(&id) || self.peers_by_ufrag.contains_key(&local.ufrag) {
             return Err(DropReason::LimitExceeded);
@@ -275,6 +269,16 @@ impl Worker {
         let needs_keyframe = subscription.retarget(now, track);
         if let (true, true, Some(stream)) = (needs_keyframe, connected, subscription.target) {
             self.request_keyframe(now, track_key, stream, out);
+        }
+    }
+
+    /// Chooses the encodings of a track's subscriptions anew, and asks for nothing.
+    pub(super) fn choose_layers(&mut self, now: Instant, track: TrackKey) {
+        let Some(row) = self.tracks.get(track) else { return };
+        for key in &row.subscriptions {
+            if let Some(subscription) = self.subscriptions.get_mut(*key) {
+                subscription.retarget(now, row);
+            }
         }
     }
 

@@ -70,7 +70,7 @@ impl Worker {
             return;
         }
         let units = self.clock.ntp(now).middle32().wrapping_sub(block.lsr).wrapping_sub(block.dlsr);
-        let rtt = Duration::from_nanos(u64::from(units) * 1_000_000_000 >> 16);
+        let rtt = Duration::from_nanos((u64::from(units) * 1_000_000_000) >> 16);
         if rtt <= RTT_MAX {
             peer.rtt = Some(rtt);
         }

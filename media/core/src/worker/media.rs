@@ -150,7 +150,7 @@ impl Worker {
         self.handle_gap(now, target, gap, out);
         if !was_active {
             self.note_started(target.track);
-            self.retarget_track(now, target.track, out);
+            self.choose_layers(now, target.track);
         }
         let Self { tracks, subscriptions, .. } = self;
         let track = tracks.get_mut(target.track).ok_or(DropReason::UnknownStream)?;
@@ -163,8 +163,7 @@ impl Worker {
             }
             return Err(DropReason::Padding);
         }
-        let packet =
-            Packet::new(track, target.stream, ext_seq, in_order, rtp).ok_or(DropReason::UnknownPayloadType)?;
+        let packet = Packet::new(track, target.stream, ext_seq, in_order, rtp).ok_or(DropReason::UnknownPayloadType)?;
         if let Some(level) = audio_level(&packet) {
             track.meter.note(level);
         }
@@ -177,6 +176,10 @@ impl Worker {
             return Err(DropReason::Muted);
         }
         self.forward(now, target.track, &packet, out);
+        if !was_active {
+            // Whoever could not start with this packet needs a keyframe.
+            self.retarget_track(now, target.track, out);
+        }
         Ok(())
     }
 

@@ -18,10 +18,10 @@ mod tests;
 use crate::batch::SendBatch;
 use crate::control::{Command, Event, RoomEvent};
 use crate::drops::{DropCounters, DropReason};
+use crate::egress::subscription::Subscription;
 use crate::ids::{PeerId, Ssrc, SubscriptionId, TrackId};
 use crate::ingress::clock::WallClock;
 use crate::ingress::track::Track;
-use crate::egress::subscription::Subscription;
 use crate::params::Path;
 use crate::peer::Peer;
 use crate::transport::TransportEvent;
@@ -149,7 +149,8 @@ impl Worker {
     }
 
     pub fn handle_timeout(&mut self, now: Instant, out: &mut SendBatch) {
-        while let Some(key) = self.deadlines.pop_due(now, |key| self.peers.get(key).and_then(|peer| peer.timers.queued)) {
+        while let Some(key) = self.deadlines.pop_due(now, |key| self.peers.get(key).and_then(|peer| peer.timers.queued))
+        {
             if out.is_full() {
                 // The caller sends and comes back: the entry is put in place again.
                 self.deadlines.push(now, key);

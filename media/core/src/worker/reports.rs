@@ -136,7 +136,8 @@ impl Worker {
 
     fn send_nacks(&mut self, now: Instant, peer: PeerKey, key: TrackKey, rtt: Option<Duration>, out: &mut SendBatch) {
         let sender = self.feedback_ssrc;
-        let Some(streams) = self.tracks.get(key).filter(|track| track.has_nack()).map(|track| track.streams.len()) else {
+        let Some(streams) = self.tracks.get(key).filter(|track| track.has_nack()).map(|track| track.streams.len())
+        else {
             return;
         };
         for index in 0..streams {

@@ -123,6 +123,15 @@ fn nacks_pack_runs_into_masks() {
 }
 
 #[test]
+fn one_nack_item_reaches_sixteen_numbers_further() {
+    let len = |lost: &[u16]| written(|w| assert_eq!(w.nack(A, B, &seqs(lost)), lost.len())).len();
+    assert_eq!(len(&[1, 17]), 12 + 4);
+    assert_eq!(len(&[1, 18]), 12 + 8);
+    assert_eq!(len(&[5, 5, 5]), 12 + 4);
+    assert_eq!(len(&[5, 4]), 12 + 8);
+}
+
+#[test]
 fn a_nack_takes_what_fits_and_says_how_much() {
     let lost: Vec<SeqNo> = (0..1_000).map(|i| SeqNo::new(i * 20)).collect();
     let bytes = written(|w| {

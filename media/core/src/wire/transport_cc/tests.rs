@@ -159,6 +159,30 @@ fn a_gap_beyond_the_window_gives_up_the_oldest() {
 }
 
 #[test]
+fn a_sender_that_counts_anew_is_heard_again() {
+    let mut recorder = recorded(&[(0, 30_000), (1, 30_001)]);
+    drain(&mut recorder);
+    let restart = RESTART_PACKETS as u16;
+    (0..restart).for_each(|seq| recorder.record(ms(2), SeqNo::new(seq)));
+    assert!(!recorder.has_pending());
+    recorder.record(ms(3), SeqNo::new(restart));
+    recorder.record(ms(4), SeqNo::new(restart + 1));
+    let reads = drain(&mut recorder);
+    assert_eq!(reads[0].statuses, [(restart, Some(12)), (restart + 1, Some(16))]);
+    assert_eq!(reads[0].count, 1);
+}
+
+#[test]
+fn a_stray_old_number_does_not_restart_the_count() {
+    let mut recorder = recorded(&[(0, 30_000)]);
+    for step in 1..100 {
+        recorder.record(ms(step), SeqNo::new(7));
+        recorder.record(ms(step), SeqNo::new(30_000 + step as u16));
+    }
+    assert_eq!(drain(&mut recorder)[0].statuses.len(), 100);
+}
+
+#[test]
 fn a_delta_beyond_sixteen_bits_starts_another_packet() {
     let reads = drain(&mut recorded(&[(0, 1), (9_000, 2), (9_001, 3)]));
     let shape: Vec<_> = reads.iter().map(|read| (read.base, read.count, read.statuses.len())).collect();
