@@ -2,8 +2,8 @@
 
 use crate::config::{LogConfig, LogFormat};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::util::TryInitError;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::util::TryInitError;
 
 /// The handshake library reports what strangers send as errors; our own counters say it better.
 const QUIETED: &[&str] = &["rtc_dtls=off", "rtc_sctp=error"];
@@ -19,8 +19,7 @@ pub fn start(config: &LogConfig) -> Result<(), TryInitError> {
 
 /// What the operator names wins over what we quieten.
 fn filter(text: &str) -> EnvFilter {
-    let mut directives: Vec<&str> =
-        QUIETED.iter().copied().filter(|quieted| !names_target(text, quieted)).collect();
+    let mut directives: Vec<&str> = QUIETED.iter().copied().filter(|quieted| !names_target(text, quieted)).collect();
     directives.insert(0, text);
     EnvFilter::new(directives.join(","))
 }

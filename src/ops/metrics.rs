@@ -2,7 +2,7 @@
 
 use super::exposition::Exposition;
 use consilium_media_net::handle::MediaHandle;
-use consilium_media_net::stats::{DELAY_BUCKETS, DelayHistogram, NetStats};
+use consilium_media_net::{DELAY_BUCKETS, DelayHistogram, NetStats};
 use consilium_signaling::rooms::Rooms;
 use consilium_signaling::stats::Snapshot;
 
@@ -108,13 +108,21 @@ fn quality(out: &mut Exposition, workers: &[NetStats]) {
         failed.into_iter().map(|(label, count)| (("cause", label), count)),
     );
     let sum = |read: fn(&NetStats) -> u64| workers.iter().map(read).sum::<u64>();
-    out.counter("consilium_send_trains_total", "System calls that sent several datagrams.", sum(|stats| stats.trains_sent));
+    out.counter(
+        "consilium_send_trains_total",
+        "System calls that sent several datagrams.",
+        sum(|stats| stats.trains_sent),
+    );
     out.counter(
         "consilium_receive_batches_total",
         "System calls that received datagrams.",
         sum(|stats| stats.receive_batches),
     );
-    out.counter("consilium_receive_errors_total", "System calls that failed to receive.", sum(|stats| stats.receive_errors));
+    out.counter(
+        "consilium_receive_errors_total",
+        "System calls that failed to receive.",
+        sum(|stats| stats.receive_errors),
+    );
     let load = workers.iter().map(|stats| stats.load).fold(0.0, f64::max);
     out.gauge("consilium_media_load_ratio", "Share of its time that the busiest media worker works.", load);
     let all = |has: fn(&NetStats) -> bool| if workers.iter().all(has) { 1.0 } else { 0.0 };
