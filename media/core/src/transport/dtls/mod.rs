@@ -26,9 +26,13 @@ use std::time::{Duration, Instant};
 const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 1);
 /// RFC 5764 section 4.2.
 const EXPORTER_LABEL: &str = "EXTRACTOR-dtls_srtp";
-/// Datagrams kept from before the role is known, or until the profile is agreed. Browsers send a ClientHello in two, so this
-/// holds it and three repetitions.
+/// Datagrams kept from before the role is known, or until the profile is agreed. Browsers send a ClientHello in two.
 const HELLO_DATAGRAMS_MAX: usize = 8;
+/// What differs between a record and its repetition ends here (RFC 6347 section 4.1).
+const RECORD_NUMBER_END: usize = 11;
+/// Where a record that is alone in its datagram has the handshake type, and what it is (RFC 6347 section 4.3.2).
+const HANDSHAKE_TYPE_AT: usize = 13;
+const HELLO_VERIFY_REQUEST: u8 = 3;
 /// RFC 6347 section 4.2.4.1 says one second; WebRTC endpoints start far lower because people wait for the first word.
 const RESEND_INTERVAL_MIN: Duration = Duration::from_millis(150);
 const RESEND_INTERVAL_MAX: Duration = Duration::from_secs(2);
@@ -65,6 +69,19 @@ struct Flight {
     answered_at: Option<Instant>,
 }
 
+impl Default for Flight {
+    fn default() -> Self {
+        Self {
+            datagrams: Vec::new(),
+            resend_at: None,
+            interval: RESEND_INTERVAL_MIN,
+            resent: 0,
+            fresh: 0,
+            answered_at: None,
+        }
+    }
+}
+
 pub(super) struct Dtls {
     identity: Identity,
     phase: Phase,
@@ -97,14 +114,7 @@ impl Dtls {
             guard: RecordGuard::default(),
             answered_message: None,
             newest_message: None,
-            flight: Flight {
-                datagrams: Vec::new(),
-                resend_at: None,
-                interval: RESEND_INTERVAL_MIN,
-                resent: 0,
-                fresh: 0,
-                answered_at: None,
-            },
+            flight: Flight::default(),
             outgoing: VecDeque::new(),
             events: VecDeque::new(),
             jitter: SmallRng::seed_from_u64(seed),
@@ -227,6 +237,11 @@ impl Dtls {
     }
 
     fn keep_hello(&mut self, datagram: &[u8]) -> Result<(), DropReason> {
+        // A repetition differs in its record number alone.
+        let body = datagram.get(RECORD_NUMBER_END..);
+        if self.hello.iter().any(|kept| kept.get(RECORD_NUMBER_END..) == body) {
+            return Ok(());
+        }
         if self.hello.len() >= HELLO_DATAGRAMS_MAX {
             return Err(DropReason::DtlsUnexpected);
         }
@@ -255,9 +270,8 @@ impl Dtls {
     /// The engine takes the client's first profile that it accepts, and Chromium puts the slowest first. So it is told of one
     /// profile at a time, our favourite first, and hears the ClientHello again as often as none matched.
     fn read_hello(&mut self, now: Instant, datagram: &[u8]) {
-        if self.keep_hello(datagram).is_err() {
-            return;
-        }
+        // If there is no room, then it counts for this profile alone.
+        let _ = self.keep_hello(datagram);
         let mut result = self.read(now, datagram);
         while result == Err(Error::ErrServerNoMatchingSrtpProfile) {
             self.rung += 1;
@@ -330,13 +344,23 @@ impl Dtls {
         if self.outgoing.len() == before {
             return;
         }
-        self.flight.datagrams = self.outgoing.iter().skip(before).cloned().collect();
-        self.flight.interval = RESEND_INTERVAL_MIN;
-        self.flight.resent = 0;
-        self.flight.fresh = 0;
-        self.flight.answered_at = Some(now);
-        self.answered_message = self.newest_message;
-        self.arm(now);
+        let flight: Vec<_> = self.outgoing.iter().skip(before).cloned().collect();
+        let is_hello_verify =
+            self.role == Some(DtlsRole::Server) && flight.first().is_some_and(is_hello_verify_request);
+        if is_hello_verify && !self.flight.datagrams.is_empty() {
+            // The engine says it again when the second ClientHello comes in parts; the client has it, or it would not have
+            // sent that.
+            self.outgoing.truncate(before);
+            return;
+        }
+        self.flight = Flight { datagrams: flight, answered_at: Some(now), ..Flight::default() };
+        if is_hello_verify {
+            // RFC 6347 section 4.2.1: sent once for each first ClientHello, message 0, and never on a timer.
+            self.answered_message = Some(0);
+        } else {
+            self.answered_message = self.newest_message;
+            self.arm(now);
+        }
     }
 
     fn drain(&mut self) {
@@ -397,4 +421,8 @@ impl Dtls {
         self.flight.datagrams = Vec::new();
         self.flight.resend_at = None;
     }
+}
+
+fn is_hello_verify_request(datagram: &Bytes) -> bool {
+    datagram.get(HANDSHAKE_TYPE_AT) == Some(&HELLO_VERIFY_REQUEST)
 }

@@ -119,7 +119,7 @@ impl<'a> StunMessage<'a> {
             ICE_CONTROLLED => self.controlled = true,
             USERNAME | PRIORITY | MESSAGE_INTEGRITY_SHA256 => {}
             _ if kind < COMPREHENSION_OPTIONAL && self.unknown.len() < UNKNOWN_ATTRIBUTES_MAX => {
-                self.unknown.push(kind)
+                self.unknown.push(kind);
             }
             _ => {}
         }

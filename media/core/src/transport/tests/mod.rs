@@ -227,6 +227,12 @@ fn closing_tells_the_peer_and_raises_no_event() {
 }
 
 #[test]
+fn a_transport_can_move_to_its_workers_thread() {
+    fn check<T: Send>() {}
+    check::<Transport>();
+}
+
+#[test]
 fn a_peer_that_closes_is_noticed_at_once() {
     let mut world = World::new(DtlsRole::Client, 15, 0.0);
     world.run_until(World::is_connected);
