@@ -9,7 +9,8 @@
 //! identity  the certificate of this process
 //! ```
 //!
-//! [`Transport`] ties ICE, DTLS and the data channels of one peer together. It knows nothing of media: it hands out the keys.
+//! [`Transport`] ties ICE, DTLS and the data channels of one peer together. It knows nothing of media: it hands out
+//! the keys.
 
 mod data;
 pub mod demux;
@@ -304,8 +305,8 @@ impl Transport {
         }
     }
 
-    /// Moves what the layers have for one another and for the peer. Without a nomination the peer is answered on the path
-    /// that it just used.
+    /// Moves what the layers have for one another and for the peer. Without a nomination the peer is answered on the
+    /// path that it just used.
     fn pump(&mut self, now: Instant, from: Option<Path>, out: &mut SendBatch) {
         self.take_data_events(now);
         if self.state == State::Connected {

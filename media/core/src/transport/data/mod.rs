@@ -344,7 +344,8 @@ impl DataChannels {
         }
     }
 
-    /// RFC 8832 section 6: the DTLS client opens even streams, the server odd ones. A stream that is being reset is not free.
+    /// RFC 8832 section 6: the DTLS client opens even streams, the server odd ones. A stream that is being reset is
+    /// not free.
     fn free_id(&mut self) -> Option<u16> {
         let first = match self.role {
             DtlsRole::Client => 0,

@@ -1,7 +1,8 @@
 //! One DTLS association in either role, on the engine of rtc-dtls.
 //!
-//! Owns what the engine lacks: it repeats a lost flight on a schedule that survives heavy loss, picks the SRTP profile that
-//! we prefer, and waits with an early ClientHello until the role is known. Knows nothing of paths and of what is in the data.
+//! Owns what the engine lacks: it repeats a lost flight on a schedule that survives heavy loss, picks the SRTP
+//! profile that we prefer, and waits with an early ClientHello until the role is known. Knows nothing of paths and of
+//! what is in the data.
 
 mod records;
 #[cfg(test)]
@@ -22,7 +23,8 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-/// The engine tells associations apart by address. One endpoint per peer with a constant address survives changes of path.
+/// The engine tells associations apart by address. One endpoint per peer with a constant address survives changes of
+/// path.
 const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 1);
 /// RFC 5764 section 4.2.
 const EXPORTER_LABEL: &str = "EXTRACTOR-dtls_srtp";
@@ -35,13 +37,14 @@ const HANDSHAKE_TYPE_AT: usize = 13;
 const HELLO_VERIFY_REQUEST: u8 = 3;
 /// RFC 6347 section 4.2.4.1 says one second; WebRTC endpoints start far lower because people wait for the first word.
 const RESEND_INTERVAL_MIN: Duration = Duration::from_millis(150);
-/// Some thirty tries within [`crate::limits::CONNECT_TIMEOUT`]. With 40% loss each way 11,000 simulated handshakes all ended;
-/// with two seconds one in two thousand failed.
+/// Some thirty tries within [`crate::limits::CONNECT_TIMEOUT`]. With 40% loss each way 11,000 simulated handshakes
+/// all ended; with two seconds one in two thousand failed.
 const RESEND_INTERVAL_MAX: Duration = Duration::from_secs(1);
 /// Least time between two answers to repetitions of the peer, which nothing authenticates.
 const REPEAT_ANSWER_INTERVAL: Duration = Duration::from_millis(20);
-/// The engine gives up at its eighth repetition of a flight, so it is asked for six. Each has fresh record numbers, which
-/// a peer needs to see that its own last flight is missing; between and after them the last one is sent as it was.
+/// The engine gives up at its eighth repetition of a flight, so it is asked for six. Each has fresh record numbers,
+/// which a peer needs to see that its own last flight is missing; between and after them the last one is sent as it
+/// was.
 const FRESH_REPETITIONS_MAX: u32 = 6;
 
 pub(super) enum DtlsEvent {
@@ -219,7 +222,8 @@ impl Dtls {
         self.arm(now);
     }
 
-    /// The keys that the handshake agreed on (RFC 5764 section 4.2). `None` before its end, or without a profile of ours.
+    /// The keys that the handshake agreed on (RFC 5764 section 4.2). `None` before its end, or without a profile of
+    /// ours.
     pub(super) fn srtp_keys(&self) -> Option<SrtpKeys> {
         let state = self.engine.as_ref()?.get_connection_state(PEER)?;
         let profile = from_wire(state.srtp_protection_profile())?;
@@ -252,8 +256,8 @@ impl Dtls {
     }
 
     fn handle_handshake(&mut self, now: Instant, datagram: &[u8], contents: Contents) {
-        // The engine forgets its timer at any handshake record, so it does not see repetitions. What is new, on the other
-        // hand, shows that the peer has our last flight.
+        // The engine forgets its timer at any handshake record, so it does not see repetitions. What is new, on the
+        // other hand, shows that the peer has our last flight.
         if contents.repeats(self.answered_message) {
             self.answer_repetition(now);
             return;
@@ -269,8 +273,8 @@ impl Dtls {
         }
     }
 
-    /// The engine takes the client's first profile that it accepts, and Chromium puts the slowest first. So it is told of one
-    /// profile at a time, our favourite first, and hears the ClientHello again as often as none matched.
+    /// The engine takes the client's first profile that it accepts, and Chromium puts the slowest first. So it is
+    /// told of one profile at a time, our favourite first, and hears the ClientHello again as often as none matched.
     fn read_hello(&mut self, now: Instant, datagram: &[u8]) {
         // If there is no room, then it counts for this profile alone.
         let _ = self.keep_hello(datagram);
@@ -350,8 +354,8 @@ impl Dtls {
         let is_hello_verify =
             self.role == Some(DtlsRole::Server) && flight.first().is_some_and(is_hello_verify_request);
         if is_hello_verify && !self.flight.datagrams.is_empty() {
-            // The engine says it again when the second ClientHello comes in parts; the client has it, or it would not have
-            // sent that.
+            // The engine says it again when the second ClientHello comes in parts; the client has it, or it would not
+            // have sent that.
             self.outgoing.truncate(before);
             return;
         }

@@ -1,5 +1,5 @@
-//! A whole transport against a full peer made by hand: checks from rtc-stun, our own DTLS and data channels, a network that
-//! delays and loses, virtual time.
+//! A whole transport against a full peer made by hand: checks from rtc-stun, our own DTLS and data channels, a
+//! network that delays and loses, virtual time.
 
 mod peer;
 
