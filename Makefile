@@ -38,7 +38,7 @@ test-e2e:
 
 test-interop:
 	cargo build
-	cd tests/interop && $(NPM_CI) && npm test
+	tests/interop/run.sh
 
 lint:
 	cargo fmt --all --check
