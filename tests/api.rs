@@ -1,5 +1,7 @@
 //! The HTTP surface of a running server, over real sockets: joins, tokens, the server API, pages, metrics and probes.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise, helpers included")]
+
 use consilium::app::App;
 use consilium::config::{Config, Secret};
 use consilium_signaling::access::{ApiKeys, Claims, VideoGrants};

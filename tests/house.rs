@@ -1,6 +1,8 @@
 //! The rules of the house, checked on the source itself: the direction of dependencies, the purity of the media core, the
 //! shape of files. Each check is also shown something that it must refuse.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise, helpers included")]
+
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
