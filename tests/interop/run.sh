@@ -14,11 +14,13 @@ root=$(cd "$here/../.." && pwd)
 venv=$root/tests/.venv
 artifacts=$root/tests/artifacts/interop
 
-CONSILIUM_BIN=$(realpath "${CONSILIUM_BIN:-$root/target/debug/consilium}")
+INTEROP_SERVER=$(realpath "${CONSILIUM_BIN:-$root/target/debug/consilium}")
+# The server reads CONSILIUM_*; this one is not for it.
+export -n CONSILIUM_BIN
 # Random for each run: a secret in a log can then be looked for.
 CONSILIUM_API_KEY=interop-$RANDOM
 CONSILIUM_API_SECRET=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
-export CONSILIUM_BIN CONSILIUM_API_KEY CONSILIUM_API_SECRET
+export INTEROP_SERVER CONSILIUM_API_KEY CONSILIUM_API_SECRET
 
 START_SECONDS=30
 STOP_SECONDS=15
@@ -70,12 +72,12 @@ start_server() { # SUITE
   read -r http ops udp < <(free_ports)
   data=$(mktemp -d)
   log=$artifacts/$1-server.log
-  export CONSILIUM_TEST_HTTP=http://127.0.0.1:$http CONSILIUM_TEST_OPS=http://127.0.0.1:$ops
-  "$CONSILIUM_BIN" serve --data-dir "$data" --http-listen "127.0.0.1:$http" --ops-listen "127.0.0.1:$ops" \
-    --media-bind 127.0.0.1 --udp-port "$udp" --workers 1 --log "${CONSILIUM_TEST_LOG:-info}" >"$log" 2>&1 &
+  export INTEROP_HTTP=http://127.0.0.1:$http INTEROP_OPS=http://127.0.0.1:$ops
+  "$INTEROP_SERVER" serve --data-dir "$data" --http-listen "127.0.0.1:$http" --ops-listen "127.0.0.1:$ops" \
+    --media-bind 127.0.0.1 --udp-port "$udp" --workers 1 --log "${INTEROP_LOG:-info}" >"$log" 2>&1 &
   server_pid=$!
   deadline=$((SECONDS + START_SECONDS))
-  until answers "$CONSILIUM_TEST_OPS/readyz"; do
+  until answers "$INTEROP_OPS/readyz"; do
     if ! kill -0 "$server_pid" 2>/dev/null || ((SECONDS >= deadline)); then
       say "the server did not start; its log ends:"
       tail -n 20 "$log" >&2
@@ -137,7 +139,7 @@ suite_node() {
   return "$status"
 }
 
-[[ -x $CONSILIUM_BIN ]] || { say "there is no server at $CONSILIUM_BIN"; exit 2; }
+[[ -x $INTEROP_SERVER ]] || { say "there is no server at $INTEROP_SERVER"; exit 2; }
 mkdir -p "$artifacts"
 suites=("$@")
 ((${#suites[@]})) || suites=(python node)

@@ -66,6 +66,7 @@ describe('createRoom, listRooms, deleteRoom', () => {
     const name = newRoomName('again');
     const first = await roomService.createRoom({ name });
     const second = await roomService.createRoom({ name });
+    assert.match(first.sid, /^RM_\w+$/);
     assert.equal(second.sid, first.sid);
   });
 

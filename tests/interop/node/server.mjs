@@ -11,7 +11,7 @@ function fromEnvironment(name) {
   return value;
 }
 
-export const httpUrl = fromEnvironment('CONSILIUM_TEST_HTTP');
+export const httpUrl = fromEnvironment('INTEROP_HTTP');
 export const webSocketUrl = httpUrl.replace(/^http/, 'ws');
 export const apiKey = fromEnvironment('CONSILIUM_API_KEY');
 export const apiSecret = fromEnvironment('CONSILIUM_API_SECRET');
@@ -31,7 +31,7 @@ export async function joinToken(room, identity, { grants = {}, ...options } = {}
 
 /** What `consilium token ...` prints. */
 export async function commandLineToken(...flags) {
-  const { stdout } = await promisify(execFile)(fromEnvironment('CONSILIUM_BIN'), ['token', ...flags]);
+  const { stdout } = await promisify(execFile)(fromEnvironment('INTEROP_SERVER'), ['token', ...flags]);
   return stdout.trim();
 }
 

@@ -35,4 +35,4 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def _left_out(reporter: pytest.TerminalReporter) -> bool:
-    return any(reporter.stats.get(outcome) for outcome in ("skipped", "xfailed", "xpassed", "deselected"))
+    return any(reporter.stats.get(outcome) for outcome in ("skipped", "xfailed", "xpassed"))

@@ -53,8 +53,8 @@ class Server:
     @classmethod
     def from_environment(cls) -> "Server":
         return cls(
-            http_url=os.environ["CONSILIUM_TEST_HTTP"],
-            ops_url=os.environ["CONSILIUM_TEST_OPS"],
+            http_url=os.environ["INTEROP_HTTP"],
+            ops_url=os.environ["INTEROP_OPS"],
             api_key=os.environ["CONSILIUM_API_KEY"],
             api_secret=os.environ["CONSILIUM_API_SECRET"],
         )
