@@ -80,8 +80,9 @@ describe('createRoom, listRooms, deleteRoom', () => {
   });
 
   it('counts participants and publishers', async () => {
-    const { room, ada } = await pair('count');
+    const { room, ada, ben } = await pair('count');
     await ada.publishTone();
+    await ben.sees(RoomEvent.TrackPublished);
     const [listed] = await roomService.listRooms([room]);
     assert.equal(listed.numParticipants, 2);
     assert.equal(listed.numPublishers, 1);

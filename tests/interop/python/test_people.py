@@ -67,7 +67,7 @@ async def test_a_token_without_publishing_cannot_publish(meeting: Meeting) -> No
     ada = await meeting.join("ada", can_publish=False)
     ben = await meeting.join("ben")
     assert not ada.local.permissions.can_publish
-    with pytest.raises((rtc.participant.PublishTrackError, TimeoutError)):
+    with pytest.raises(rtc.participant.PublishTrackError):
         async with tone(ada, 440):
             pass
     assert not ben.seen("track_published")
@@ -107,7 +107,8 @@ async def test_a_hidden_participant_is_not_shown_and_hears(meeting: Meeting) -> 
     ben = await meeting.join("ben")
     ghost = await meeting.join("ghost", hidden=True, can_publish=False)
     cleo = await meeting.join("cleo")
-    await ben.sees("participant_connected", lambda other: other.identity == "cleo")
+    for member in (ben, ghost):
+        await member.sees("participant_connected", lambda other: other.identity == "cleo")
     assert set(ben.room.remote_participants) == {"cleo"}
     assert set(cleo.room.remote_participants) == {"ben"}
     assert set(ghost.room.remote_participants) == {"ben", "cleo"}
