@@ -1,1 +1,21 @@
-//! The application.
+//! The application: it builds everything from one configuration, serves it and takes it down again.
+//!
+//! ```text
+//! cli           the command line
+//! config        one typed configuration: defaults < file < environment < flags, checked before anything is bound
+//! credentials   the API key pair: configured, or generated for development
+//! app           builds everything; used by main and by tests
+//! http          accepts connections, with bounds and deadlines
+//! api           what the pages ask for
+//! assets        the embedded web pages
+//! ops           metrics, probes, logs
+//! ```
+
+pub mod api;
+pub mod app;
+pub mod assets;
+pub mod cli;
+pub mod config;
+pub mod credentials;
+pub mod http;
+pub mod ops;

@@ -1,0 +1,157 @@
+//! Builds everything from one configuration, starts it and takes it down again. Main uses it, and so do the tests.
+
+use crate::api::{self, Entry};
+use crate::assets;
+use crate::config::{Config, CredentialSource};
+use crate::credentials::{self, CredentialsError};
+use crate::http::{HttpServer, ListenError, Listener};
+use crate::ops::{self, Readiness};
+use axum::Router;
+use axum::middleware::from_fn;
+use consilium_media_core::transport::identity::{Identity, IdentityError};
+use consilium_media_net::{MediaConfig, MediaServer, StartError};
+use consilium_signaling::access::ApiKeys;
+use consilium_signaling::rooms::{Rooms, RoomsConfig};
+use consilium_signaling::{session, twirp};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Scrapers and probes: a handful, so that a flood of them cannot take the server's memory.
+const OPS_CONNECTIONS_MAX: usize = 64;
+/// The room of the link that is printed at the first start.
+const FIRST_ROOM: &str = "first-meeting";
+
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error("cannot start the media server: {0}")]
+    Media(#[from] StartError),
+    #[error("cannot make the server's certificate: {0}")]
+    Identity(#[from] IdentityError),
+    #[error("cannot stop the media server: {0}")]
+    Stop(#[from] tokio::task::JoinError),
+}
+
+/// A running server.
+pub struct App {
+    http_addr: SocketAddr,
+    ops_addr: SocketAddr,
+    keys: Arc<ApiKeys>,
+    entry: Entry,
+    http: HttpServer,
+    ops: HttpServer,
+    readiness: Readiness,
+    rooms: Rooms,
+    media: MediaServer,
+}
+
+impl App {
+    /// Everything is bound before anything answers. `config` has been validated by [`crate::config::load`].
+    pub async fn start(config: &Config) -> Result<Self, AppError> {
+        let keys = Arc::new(credentials::resolve(config)?);
+        let entry = if config.open_rooms() { Entry::Open } else { Entry::ByToken };
+        announce(config, entry);
+        let http = Listener::bind("pages, API and WebSocket", config.http.listen).await?;
+        let ops = Listener::bind("operations", config.ops.listen).await?;
+        let (media, handle, events) = consilium_media_net::start(&media_config(config), Identity::generate()?)?;
+        let rooms = Rooms::start(rooms_config(config), keys.clone(), handle.clone(), events);
+
+        let (http_addr, ops_addr) = (http.address(), ops.address());
+        let readiness = Readiness::default();
+        let sources = ops::Sources { media: handle, rooms: rooms.clone() };
+        let ops = ops.serve(ops::router(sources, readiness.clone()), OPS_CONNECTIONS_MAX);
+        let http = http.serve(routes(rooms.clone(), keys.clone(), entry), config.http.connections_max);
+        readiness.set(true);
+        tracing::info!(http = %http_addr, ops = %ops_addr, version = env!("CARGO_PKG_VERSION"), "the server is ready");
+        Ok(Self { http_addr, ops_addr, keys, entry, http, ops, readiness, rooms, media })
+    }
+
+    pub fn http_addr(&self) -> SocketAddr {
+        self.http_addr
+    }
+
+    pub fn ops_addr(&self) -> SocketAddr {
+        self.ops_addr
+    }
+
+    pub fn keys(&self) -> &ApiKeys {
+        &self.keys
+    }
+
+    /// A link that opens a ready-made room, where rooms are open. It carries no token, because links get logged.
+    pub fn first_link(&self) -> Option<String> {
+        match self.entry {
+            Entry::Open if self.http_addr.ip().is_loopback() || self.http_addr.ip().is_unspecified() => {
+                Some(format!("http://localhost:{}/m/{FIRST_ROOM}", self.http_addr.port()))
+            }
+            Entry::Open => Some(format!("http://{}/m/{FIRST_ROOM}", self.http_addr)),
+            Entry::ByToken => None,
+        }
+    }
+
+    /// Says goodbye to every participant, then stops media, then the listeners. Probes answer until the end.
+    pub async fn shutdown(self) -> Result<(), AppError> {
+        self.readiness.set(false);
+        self.rooms.shutdown().await;
+        self.http.shutdown().await;
+        // Joining the workers blocks for as long as one of their rounds.
+        tokio::task::spawn_blocking(move || self.media.shutdown()).await?;
+        self.ops.shutdown().await;
+        Ok(())
+    }
+}
+
+fn routes(rooms: Rooms, keys: Arc<ApiKeys>, entry: Entry) -> Router {
+    Router::new()
+        .merge(session::router(rooms.clone()))
+        .merge(twirp::router(rooms, keys.clone()))
+        .merge(api::router(keys, entry))
+        .merge(assets::router())
+        .layer(from_fn(api::security_headers))
+}
+
+fn media_config(config: &Config) -> MediaConfig {
+    let (bind_v4, bind_v6) = config.media_bind();
+    let media = &config.media;
+    MediaConfig {
+        workers: media.workers,
+        udp_port_base: media.udp_port,
+        bind_v4,
+        bind_v6,
+        advertise: media.advertise.clone(),
+        receive_buffer_bytes: media.receive_buffer_bytes,
+        send_buffer_bytes: media.send_buffer_bytes,
+        pin_workers: media.pin_workers,
+        ..MediaConfig::default()
+    }
+}
+
+fn rooms_config(config: &Config) -> RoomsConfig {
+    RoomsConfig {
+        empty_timeout: config.empty_timeout(),
+        departure_timeout: config.departure_timeout(),
+        max_participants: config.rooms.participants_max,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..RoomsConfig::default()
+    }
+}
+
+/// What an operator should know before anyone joins.
+fn announce(config: &Config, entry: Entry) {
+    if config.credential_source() == CredentialSource::Development {
+        tracing::warn!(
+            data_dir = %config.data_dir.display(),
+            "development credentials are in use, so the server stays on loopback; set CONSILIUM_API_KEY and \
+             CONSILIUM_API_SECRET to open it"
+        );
+    }
+    if entry == Entry::Open {
+        tracing::warn!("rooms are open: whoever reaches the pages may enter any room without a token");
+    }
+    if !assets::are_embedded() {
+        tracing::warn!("this build has no web pages");
+    }
+}
