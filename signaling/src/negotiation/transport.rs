@@ -72,7 +72,7 @@ fn parse_fingerprints(attributes: &[Attribute]) -> Result<Vec<Fingerprint>, Nego
             continue;
         };
         let bytes = parse_hex(digits.trim()).ok_or(NegotiationError::InvalidFingerprint)?;
-        if bytes.len() != hash.len() {
+        if bytes.len() != hash.output_len() {
             return Err(NegotiationError::InvalidFingerprint);
         }
         let fingerprint = Fingerprint { hash, bytes };
