@@ -1,16 +1,15 @@
 //! Builds everything from one configuration, starts it and takes it down again. Main uses it, and so do the tests.
 
 use crate::api::{self, Entry};
+use crate::assets;
 use crate::config::{Config, CredentialSource};
 use crate::credentials::{self, CredentialsError};
 use crate::http::{HttpServer, ListenError, Listener};
 use crate::ops::{self, Readiness};
-use crate::assets;
 use axum::Router;
 use axum::middleware::from_fn;
 use consilium_media_core::transport::identity::{Identity, IdentityError};
-use consilium_media_net::config::{MediaConfig, StartError};
-use consilium_media_net::server::MediaServer;
+use consilium_media_net::{MediaConfig, MediaServer, StartError};
 use consilium_signaling::access::ApiKeys;
 use consilium_signaling::rooms::{Rooms, RoomsConfig};
 use consilium_signaling::{session, twirp};

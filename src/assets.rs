@@ -50,7 +50,9 @@ async fn serve(request: Request) -> Response {
         // A missing script must not be answered with a page.
         Some(index) if is_page(path) => respond(INDEX, &index, request.headers()),
         // Clients check whether a server is there with HEAD /, whether or not it has pages.
-        None if path.is_empty() => (StatusCode::OK, "Consilium runs; its web pages are not in this build.\n").into_response(),
+        None if path.is_empty() => {
+            (StatusCode::OK, "Consilium runs; its web pages are not in this build.\n").into_response()
+        }
         _ => (StatusCode::NOT_FOUND, "there is no such page").into_response(),
     }
 }
@@ -67,7 +69,8 @@ fn respond(path: &str, file: &EmbeddedFile, headers: &HeaderMap) -> Response {
     let known = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     // Compression makes the tag weak (RFC 9110 section 8.8.1), which is all that If-None-Match compares.
     if known.is_some_and(|tags| tags.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag)) {
-        return (StatusCode::NOT_MODIFIED, [(ETAG, format!("W/{etag}")), (CACHE_CONTROL, cache.into())]).into_response();
+        return (StatusCode::NOT_MODIFIED, [(ETAG, format!("W/{etag}")), (CACHE_CONTROL, cache.into())])
+            .into_response();
     }
     let content_type = mime_guess::from_path(path).first_or_octet_stream();
     let content_type = match content_type.type_().as_str() {

@@ -216,11 +216,11 @@ mod tests {
 
     #[test]
     fn flags_take_grants_away() {
-        let Command::Token(token) = Cli::try_parse_from([
-            "consilium", "token", "--room", "r", "--identity", "i", "--no-publish", "--hidden",
-        ])
-        .unwrap()
-        .into_command() else {
+        let Command::Token(token) =
+            Cli::try_parse_from(["consilium", "token", "--room", "r", "--identity", "i", "--no-publish", "--hidden"])
+                .unwrap()
+                .into_command()
+        else {
             panic!("not token");
         };
         let claims = token.claims();

@@ -12,12 +12,12 @@ use axum::response::{IntoResponse, Response};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tower::ServiceExt;
 
@@ -61,7 +61,7 @@ impl Listener {
 
     /// Starts to answer.
     pub fn serve(self, router: Router, connections_max: usize) -> HttpServer {
-        let (stop, stopped) = oneshot::channel();
+        let (stop, stopped) = watch::channel(());
         let router = router.layer(axum::middleware::from_fn(within_deadline));
         HttpServer { stop, task: tokio::spawn(accept(self.listener, router, connections_max, stopped)) }
     }
@@ -69,24 +69,22 @@ impl Listener {
 
 /// Owns the task that accepts, and through it every connection.
 pub struct HttpServer {
-    stop: oneshot::Sender<()>,
+    stop: watch::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl HttpServer {
     /// Takes no more connections and lets requests under way finish, for [`DRAIN_TIMEOUT`] at most.
     pub async fn shutdown(self) {
-        // The task has ended already where nobody listens.
-        let _ = self.stop.send(());
+        drop(self.stop);
         if let Err(error) = self.task.await {
             tracing::error!(%error, "the HTTP listener's task failed");
         }
     }
 }
 
-async fn accept(listener: TcpListener, router: Router, connections_max: usize, mut stopped: oneshot::Receiver<()>) {
+async fn accept(listener: TcpListener, router: Router, connections_max: usize, mut stopped: watch::Receiver<()>) {
     let permits = Arc::new(Semaphore::new(connections_max));
-    let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
         let next = async {
@@ -96,15 +94,15 @@ async fn accept(listener: TcpListener, router: Router, connections_max: usize, m
         };
         let accepted = tokio::select! {
             accepted = next => accepted,
-            _ = &mut stopped => None,
+            _ = stopped.changed() => None,
         };
         let Some((permit, accepted)) = accepted else { break };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = graceful.watch(connection(stream, peer, router.clone()));
+                let (router, stopped) = (router.clone(), stopped.clone());
                 connections.spawn(async move {
                     let _permit = permit;
-                    if let Err(error) = connection.await {
+                    if let Err(error) = serve_connection(stream, peer, router, stopped).await {
                         tracing::debug!(%error, "an HTTP connection ended early");
                     }
                 });
@@ -117,17 +115,20 @@ async fn accept(listener: TcpListener, router: Router, connections_max: usize, m
         while connections.try_join_next().is_some() {}
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
         tracing::warn!(connections = connections.len(), "connections were cut off at shutdown");
     }
     connections.shutdown().await;
 }
 
-fn connection(
+/// Ends when the client is done, or was upgraded, or after the request under way once the server stops.
+async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
-) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> {
+    mut stopped: watch::Receiver<()>,
+) -> Result<(), hyper::Error> {
     // Signalling is small messages, each awaited by a person.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
@@ -137,12 +138,19 @@ fn connection(
         request.extensions_mut().insert(ConnectInfo(peer));
         router.clone().oneshot(request)
     });
-    http1::Builder::new()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_READ_TIMEOUT)
         .max_header_size(HEADER_LEN_MAX)
         .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades()
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        // Fails when the sender is dropped, which is the signal.
+        _ = stopped.changed() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
 }
 
 async fn within_deadline(request: Request, next: Next) -> Response {

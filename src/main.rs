@@ -76,6 +76,7 @@ fn check(args: &ServeArgs) -> anyhow::Result<()> {
 
 fn load(file: &FileArgs, overrides: Overrides) -> anyhow::Result<Loaded> {
     // A variable that is not Unicode is none of ours: names and values are ASCII or text.
-    let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let environment =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     Ok(config::load(file.config.as_deref(), environment, overrides)?)
 }

@@ -1,1 +1,15 @@
-//! Benchmarks of the packet path.
+//! Benchmarks of the packet path, and what they are made of: peers, meetings and attacks that tests can use too.
+//!
+//! ```text
+//! peer        a WebRTC endpoint without I/O: ICE, DTLS, SRTP
+//! meeting     a worker of the core with connected peers around it, in memory and under virtual time
+//! seal        the bare AES-GCM that forwarding is measured against
+//! abuse       datagrams that nobody should send
+//! random      a seeded generator
+//! ```
+
+pub mod abuse;
+pub mod meeting;
+pub mod peer;
+pub mod random;
+pub mod seal;

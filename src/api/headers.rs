@@ -56,9 +56,10 @@ mod tests {
 
     #[test]
     fn the_host_may_open_its_own_websocket() {
-        assert!(policy("meet.example.org:8443").contains(
-            "connect-src 'self' ws://meet.example.org:8443 wss://meet.example.org:8443;"
-        ));
+        assert!(
+            policy("meet.example.org:8443")
+                .contains("connect-src 'self' ws://meet.example.org:8443 wss://meet.example.org:8443;")
+        );
         assert!(policy("[::1]:8080").contains("ws://[::1]:8080 "));
     }
 

@@ -29,20 +29,16 @@ impl Problem {
                 "The request must be a JSON object with the texts \"room\" and \"name\".",
             ),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request is too large."),
-            Self::NotJson => {
-                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", "The request must be application/json.")
-            }
+            Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", "The request must be application/json."),
             Self::InvalidRoom => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "invalid_room",
                 "A meeting's code has 1 to 64 letters, digits, dots, hyphens and underscores, and starts with a letter \
                  or digit.",
             ),
-            Self::InvalidName => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "invalid_name",
-                "Enter your name, with at most 64 characters.",
-            ),
+            Self::InvalidName => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "invalid_name", "Enter your name, with at most 64 characters.")
+            }
             Self::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong on the server. Please try again.")
             }

@@ -69,9 +69,9 @@ pub fn load(
     for (key, flag, value) in overrides.values {
         figment = figment.merge(Layer::single(format!("flag {flag}"), key, value));
     }
-    let config = figment.extract::<Config>().map_err(|errors| {
-        ConfigErrors(errors.into_iter().map(|error| value_error(&figment, &error)).collect())
-    })?;
+    let config = figment
+        .extract::<Config>()
+        .map_err(|errors| ConfigErrors(errors.into_iter().map(|error| value_error(&figment, &error)).collect()))?;
     let violations = super::validate::violations(&config);
     if violations.is_empty() {
         return Ok(Loaded { config, ignored_variables });
@@ -173,7 +173,8 @@ fn value_error(figment: &Figment, error: &figment::Error) -> ConfigError {
 
 /// Adds value and source to a violation.
 fn located(figment: &Figment, key: String, reason: String) -> ConfigError {
-    let source_name = figment.find_metadata(&key).map_or_else(|| BUILT_IN.to_owned(), |metadata| metadata.name.to_string());
+    let source_name =
+        figment.find_metadata(&key).map_or_else(|| BUILT_IN.to_owned(), |metadata| metadata.name.to_string());
     let value = match figment.find_value(&key) {
         Ok(value) if !SECRET_KEYS.contains(&key.as_str()) => Some(display_value(&value)),
         _ => None,

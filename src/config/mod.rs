@@ -8,6 +8,7 @@ mod validate;
 pub use error::{ConfigError, ConfigErrors};
 pub use load::{CONFIG_FILE_VARIABLE, ENVIRONMENT_PREFIX, Loaded, Overrides, load};
 
+use consilium_media_net::{SOCKET_BUFFER_BYTES_DEFAULT, UDP_PORT_BASE_DEFAULT};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -134,12 +135,11 @@ impl Default for Config {
             ops: OpsConfig { listen: loopback(9091) },
             media: MediaSettings {
                 workers: 0,
-                udp_port: 7882,
+                udp_port: UDP_PORT_BASE_DEFAULT,
                 bind: Vec::new(),
                 advertise: Vec::new(),
-                // 100 ms of a worker's gigabit, so that a scheduling pause loses nothing.
-                receive_buffer_bytes: 12 << 20,
-                send_buffer_bytes: 12 << 20,
+                receive_buffer_bytes: SOCKET_BUFFER_BYTES_DEFAULT,
+                send_buffer_bytes: SOCKET_BUFFER_BYTES_DEFAULT,
                 pin_workers: false,
             },
             rooms: RoomSettings { empty_timeout_seconds: 300, departure_timeout_seconds: 20, participants_max: 0 },

@@ -1,16 +1,20 @@
 //! Structured logs on standard error, as text or JSON. Standard output belongs to what commands print.
 
 use crate::config::{LogConfig, LogFormat};
+use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::util::TryInitError;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::util::TryInitError;
 
 /// The handshake library reports what strangers send as errors; our own counters say it better.
 const QUIETED: &[&str] = &["rtc_dtls=off", "rtc_sctp=error"];
 
 /// Once per process.
 pub fn start(config: &LogConfig) -> Result<(), TryInitError> {
-    let builder = tracing_subscriber::fmt().with_env_filter(filter(&config.filter)).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter(&config.filter))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     match config.format {
         LogFormat::Text => builder.finish().try_init(),
         LogFormat::Json => builder.json().finish().try_init(),
@@ -19,8 +23,7 @@ pub fn start(config: &LogConfig) -> Result<(), TryInitError> {
 
 /// What the operator names wins over what we quieten.
 fn filter(text: &str) -> EnvFilter {
-    let mut directives: Vec<&str> =
-        QUIETED.iter().copied().filter(|quieted| !names_target(text, quieted)).collect();
+    let mut directives: Vec<&str> = QUIETED.iter().copied().filter(|quieted| !names_target(text, quieted)).collect();
     directives.insert(0, text);
     EnvFilter::new(directives.join(","))
 }

@@ -111,7 +111,7 @@ impl SendBatch {
 
     /// The trains in the order in which they are to be sent.
     pub fn trains(&self) -> impl Iterator<Item = &Train> {
-        self.order.iter().flatten().map(|&index| &self.trains[index as usize])
+        self.order.iter().flatten().map(|&index| &self.trains[index as usize]).filter(|train| train.packets > 0)
     }
 
     /// Empties the batch and keeps its memory.
@@ -126,21 +126,23 @@ impl SendBatch {
         self.packets = 0;
     }
 
-    /// Appends one datagram of exactly `len` bytes, which `write` fills in place. `false` when the batch is full or `len`
-    /// is zero or longer than a train.
+    /// Appends one datagram of exactly `len` bytes, which `write` fills in place. `false`, and nothing appended, when the
+    /// batch is full, `len` is zero or longer than a train, or `write` says that it failed.
     pub fn push_with(
         &mut self,
         to: Destination,
         priority: Priority,
         len: usize,
-        write: impl FnOnce(&mut [u8]),
+        write: impl FnOnce(&mut [u8]) -> bool,
     ) -> bool {
         if len == 0 || len > TRAIN_BYTES_MAX {
             return false;
         }
         let Some(index) = self.train_for(to, priority, len) else { return false };
         let train = &mut self.trains[index];
-        write(&mut train.buffer[train.len..train.len + len]);
+        if !write(&mut train.buffer[train.len..train.len + len]) {
+            return false;
+        }
         train.len += len;
         train.packets += 1;
         train.closed |= len < train.segment_len;
@@ -150,7 +152,10 @@ impl SendBatch {
 
     /// Appends a datagram that exists already.
     pub fn push(&mut self, to: Destination, priority: Priority, datagram: &[u8]) -> bool {
-        self.push_with(to, priority, datagram.len(), |out| out.copy_from_slice(datagram))
+        self.push_with(to, priority, datagram.len(), |out| {
+            out.copy_from_slice(datagram);
+            true
+        })
     }
 
     fn train_for(&mut self, to: Destination, priority: Priority, len: usize) -> Option<usize> {
@@ -216,6 +221,16 @@ mod tests {
             assert!(batch.push(to(1), Priority::Normal, &vec![0; len]));
         }
         assert_eq!(shape(&batch), [(1001, 100, 2), (1001, 90, 1), (1001, 120, 1)]);
+    }
+
+    #[test]
+    fn a_datagram_that_could_not_be_written_is_not_sent() {
+        let mut batch = SendBatch::new();
+        assert!(!batch.push_with(to(1), Priority::Normal, 10, |_| false));
+        assert!(batch.is_empty());
+        assert_eq!(batch.trains().count(), 0);
+        assert!(batch.push(to(1), Priority::Normal, &[1; 10]));
+        assert_eq!(shape(&batch), [(1001, 10, 1)]);
     }
 
     #[test]

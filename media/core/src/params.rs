@@ -25,7 +25,8 @@ pub enum FingerprintHash {
 }
 
 impl FingerprintHash {
-    pub fn len(self) -> usize {
+    /// Bytes in a hash.
+    pub fn output_len(self) -> usize {
         match self {
             Self::Sha256 => 32,
             Self::Sha384 => 48,
@@ -43,7 +44,7 @@ impl FingerprintHash {
     }
 }
 
-/// A certificate's hash as the far side announced it. `bytes.len()` equals `hash.len()`.
+/// A certificate's hash as the far side announced it. `bytes.len()` equals `hash.output_len()`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fingerprint {
     pub hash: FingerprintHash,

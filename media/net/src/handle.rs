@@ -191,7 +191,7 @@ mod tests {
         let (handle, mut commands) = MediaHandle::detached();
         let worker = handle.place_room();
         assert_eq!(handle.candidates(worker).len(), 1);
-        assert_eq!(handle.fingerprint().bytes.len(), handle.fingerprint().hash.len());
+        assert_eq!(handle.fingerprint().bytes.len(), 32);
         handle.command(worker, Command::RemovePeer { peer: PeerId::new(7) }).await.unwrap();
         assert!(matches!(commands.recv().await, Some(Command::RemovePeer { peer }) if peer.get() == 7));
         drop(commands);

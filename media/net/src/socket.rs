@@ -4,7 +4,7 @@ use crate::config::{MediaConfig, Offload, StartError};
 use crate::stats::{NetStats, SendFailure};
 use consilium_media_core::batch::Train;
 use consilium_media_core::params::Path;
-use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// The kernel merges received datagrams of one flow up to the largest UDP payload.
 const RECEIVE_BUFFER_LEN: usize = 1 << 16;
+/// Buffers that one system call can fill.
+pub(crate) const BUFFERS: usize = quinn_udp::BATCH_SIZE;
 /// After offload failed on datagrams that could not be sent singly either, it is left alone this long: each further
 /// attempt costs a dozen system calls, and a peer's address can be the cause.
 const OFFLOAD_RETRY: Duration = Duration::from_secs(1);
@@ -197,21 +199,18 @@ fn size_buffers(socket: &Socket, address: SocketAddr, config: &MediaConfig) -> i
 /// The memory that received batches land in.
 pub(crate) struct ReceiveBatch {
     memory: Box<[u8]>,
-    metas: [RecvMeta; BATCH_SIZE],
+    metas: [RecvMeta; BUFFERS],
 }
 
 impl ReceiveBatch {
     pub(crate) fn new() -> Self {
-        Self {
-            memory: vec![0; BATCH_SIZE * RECEIVE_BUFFER_LEN].into_boxed_slice(),
-            metas: [RecvMeta::default(); BATCH_SIZE],
-        }
+        Self { memory: vec![0; BUFFERS * RECEIVE_BUFFER_LEN].into_boxed_slice(), metas: [RecvMeta::default(); BUFFERS] }
     }
 
     /// One system call. Returns how many buffers it filled, to be given to [`Self::datagrams`].
     pub(crate) fn receive(&mut self, socket: &MediaSocket) -> io::Result<usize> {
         let mut chunks = self.memory.chunks_exact_mut(RECEIVE_BUFFER_LEN);
-        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
+        let mut slices: [IoSliceMut<'_>; BUFFERS] =
             std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
         socket.trains.recv(UdpSockRef::from(&socket.io), &mut slices, &mut self.metas)
     }

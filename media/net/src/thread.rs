@@ -2,7 +2,7 @@
 
 use crate::events::EventQueue;
 use crate::handle::COMMANDS_MAX;
-use crate::socket::{MediaSocket, ReceiveBatch};
+use crate::socket::{BUFFERS, MediaSocket, ReceiveBatch};
 use crate::stats::{NetStats, SendFailure};
 use consilium_media_core::batch::SendBatch;
 use consilium_media_core::control::{Command, RoomEvent};
@@ -213,6 +213,9 @@ impl<C: Core> WorkerLoop<C> {
         match self.receive.receive(&source.socket) {
             Ok(filled) => {
                 source.errors_in_a_row = 0;
+                // The call ends at the first buffer that it cannot fill: the queue was empty then, and whatever arrives later
+                // is reported anew.
+                source.readable = filled == BUFFERS;
                 Some(filled)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -1,0 +1,357 @@
+//! A worker of the core with connected peers around it: no sockets, and time that passes as it is told to.
+
+use crate::peer::{MediaStream, Peer, PeerError, Received};
+use crate::random::Random;
+use consilium_media_core::batch::SendBatch;
+use consilium_media_core::control::{Command, RoomEvent};
+use consilium_media_core::ids::{Mid, PayloadType, PeerId, RoomId, Ssrc, SubscriptionId, TrackId};
+use consilium_media_core::params::{
+    Codec, CodecParameters, Encoding, ExtensionId, HeaderExtension, IceCredentials, MediaKind, Path, PayloadMapping,
+    ReceiveSection, SendParameters,
+};
+use consilium_media_core::transport::identity::Identity;
+use consilium_media_core::transport::srtp::SrtpProfile;
+use consilium_media_core::worker::{Worker, WorkerConfig, WorkerStats};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// Packets that arrive together and are forwarded before the batch is sent: a video frame of about 1 Mbit/s.
+pub const BURST: usize = 4;
+/// 25 frames per second.
+const FRAME_INTERVAL: Duration = Duration::from_millis(40);
+/// In virtual time.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+const CONNECT_STEP: Duration = Duration::from_millis(5);
+
+pub const MID_EXTENSION: u8 = 4;
+pub const TRANSPORT_CC_EXTENSION: u8 = 3;
+const VP8: u8 = 96;
+
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum MeetingError {
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    #[error("{connected} of {all} peers connected in time")]
+    NotConnected { connected: usize, all: usize },
+    #[error("{0} is not a constant that the wire can carry")]
+    Constant(&'static str),
+}
+
+/// Index of a member.
+pub type MemberIndex = usize;
+
+struct Member {
+    peer: Peer,
+    id: PeerId,
+    path: Path,
+    stream: Option<MediaStream>,
+    track: TrackId,
+    received: Vec<Vec<u8>>,
+}
+
+/// A sealed datagram on its way to the worker, which decrypts it in place.
+pub struct Arrival {
+    path: Path,
+    datagram: Vec<u8>,
+}
+
+impl Arrival {
+    pub fn datagram(&self) -> &[u8] {
+        &self.datagram
+    }
+}
+
+pub struct Meeting {
+    worker: Worker,
+    identity: Identity,
+    out: SendBatch,
+    now: Instant,
+    members: Vec<Member>,
+    next_subscription: u64,
+    random: Random,
+    profiles: Vec<SrtpProfile>,
+    events: Vec<RoomEvent>,
+}
+
+const ROOM: RoomId = RoomId::new(1);
+
+impl Meeting {
+    pub fn new(identity: Identity, seed: u64, start: Instant) -> Self {
+        let config = WorkerConfig {
+            identity: identity.clone(),
+            seed,
+            start,
+            // Any wall clock will do; this is 14 November 2023.
+            unix_start: Duration::from_secs(1_700_000_000),
+        };
+        Self {
+            worker: Worker::new(config),
+            identity,
+            out: SendBatch::new(),
+            now: start,
+            members: Vec::new(),
+            next_subscription: 1,
+            random: Random::new(seed),
+            profiles: vec![SrtpProfile::AeadAes128Gcm],
+            events: Vec::new(),
+        }
+    }
+
+    /// What members that join from now on offer.
+    pub fn offer_profiles(&mut self, profiles: &[SrtpProfile]) {
+        self.profiles = profiles.to_vec();
+    }
+
+    /// `publishers` members that publish video, `receivers` that do not; everybody receives everybody else's. Connected.
+    pub fn of(
+        identity: Identity,
+        publishers: usize,
+        receivers: usize,
+        payload_len: usize,
+    ) -> Result<Self, MeetingError> {
+        let mut meeting = Self::new(identity, 1, Instant::now());
+        for _ in 0..publishers + receivers {
+            meeting.join()?;
+        }
+        meeting.connect_all()?;
+        for publisher in 0..publishers {
+            meeting.publish(publisher, payload_len)?;
+        }
+        for publisher in 0..publishers {
+            for receiver in (0..publishers + receivers).filter(|&receiver| receiver != publisher) {
+                meeting.subscribe(publisher, receiver)?;
+            }
+        }
+        meeting.exchange()?;
+        Ok(meeting)
+    }
+
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    pub fn stats(&self) -> &WorkerStats {
+        self.worker.stats()
+    }
+
+    /// Events since the last call.
+    pub fn take_events(&mut self) -> Vec<RoomEvent> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// RTP packets that the member got since the last call, decrypted.
+    pub fn take_received(&mut self, member: MemberIndex) -> Vec<Vec<u8>> {
+        self.members.get_mut(member).map(|member| std::mem::take(&mut member.received)).unwrap_or_default()
+    }
+
+    pub fn join(&mut self) -> Result<MemberIndex, MeetingError> {
+        let index = self.members.len();
+        let mut peer = Peer::new(self.random.next_u64(), &self.profiles)?;
+        let id = PeerId::new(index as u64 + 1);
+        let local = IceCredentials { ufrag: self.random.letters(8), pwd: self.random.letters(24) };
+        let remote = Box::new(peer.remote_parameters());
+        self.command(Command::AddPeer { peer: id, room: ROOM, local: local.clone() });
+        self.command(Command::SetRemote { peer: id, remote });
+        peer.connect(self.now, local, self.identity.fingerprint().clone());
+        let address = SocketAddr::from((Ipv4Addr::from(0x0a00_0001 + index as u32), 5_000));
+        self.members.push(Member {
+            peer,
+            id,
+            path: Path { remote: address, local: None },
+            stream: None,
+            track: TrackId::new(index as u64 + 1),
+            received: Vec::new(),
+        });
+        Ok(index)
+    }
+
+    pub fn connect_all(&mut self) -> Result<(), MeetingError> {
+        let give_up = self.now + CONNECT_PATIENCE;
+        while self.now < give_up {
+            self.exchange()?;
+            if self.connected() == self.members.len()
+                && self.worker.stats().connected_peers == self.members.len() as u64
+            {
+                return Ok(());
+            }
+            self.now += CONNECT_STEP;
+        }
+        Err(MeetingError::NotConnected { connected: self.connected(), all: self.members.len() })
+    }
+
+    fn connected(&self) -> usize {
+        self.members.iter().filter(|member| member.peer.is_connected()).count()
+    }
+
+    /// The member sends VP8 packets of `payload_len` bytes from now on.
+    pub fn publish(&mut self, member: MemberIndex, payload_len: usize) -> Result<(), MeetingError> {
+        let vp8 = PayloadType::new(VP8).ok_or(MeetingError::Constant("payload type"))?;
+        let mid = Mid::new(b"0").ok_or(MeetingError::Constant("mid"))?;
+        let Some(publisher) = self.members.get_mut(member) else { return Ok(()) };
+        let ssrc = Ssrc::new(0x1000 + member as u32);
+        let codec = CodecParameters { payload_type: vp8, codec: Codec::Vp8, clock_rate: 90_000, rtx: None, nack: true };
+        let encoding = Encoding { rid: None, ssrc: Some(ssrc), rtx_ssrc: None, layer: 0 };
+        let section = ReceiveSection {
+            mid,
+            kind: MediaKind::Video,
+            track: Some(publisher.track),
+            codecs: vec![codec],
+            extensions: extensions(),
+            encodings: vec![encoding],
+        };
+        publisher.stream = Some(MediaStream::new(ssrc, vp8, mid, MID_EXTENSION, TRANSPORT_CC_EXTENSION, payload_len));
+        let peer = publisher.id;
+        self.command(Command::SetReceive { peer, sections: vec![section] });
+        Ok(())
+    }
+
+    pub fn subscribe(&mut self, publisher: MemberIndex, receiver: MemberIndex) -> Result<SubscriptionId, MeetingError> {
+        let vp8 = PayloadType::new(VP8).ok_or(MeetingError::Constant("payload type"))?;
+        let mid = Mid::new(format!("{publisher}").as_bytes()).ok_or(MeetingError::Constant("mid"))?;
+        let subscription = SubscriptionId::new(self.next_subscription);
+        self.next_subscription += 1;
+        let send = SendParameters {
+            mid,
+            ssrc: Ssrc::new(0x8000_0000 + self.next_subscription as u32),
+            rtx_ssrc: None,
+            cname: format!("member{publisher}"),
+            payloads: vec![PayloadMapping { from: vp8, to: vp8, rtx: None, strip_red: false }],
+            extensions: extensions(),
+        };
+        let ids = self.members.get(publisher).zip(self.members.get(receiver)).map(|(p, r)| (p.track, r.id));
+        if let Some((track, peer)) = ids {
+            self.command(Command::Subscribe { subscription, track, peer, send: Box::new(send) });
+        }
+        Ok(subscription)
+    }
+
+    pub fn command(&mut self, command: Command) {
+        self.worker.handle_command(self.now, command, &mut self.out);
+    }
+
+    /// `bursts` bursts of every publisher, one after the other, sealed.
+    pub fn prepare(&mut self, bursts: usize) -> Vec<Arrival> {
+        let mut arrivals = Vec::new();
+        for _ in 0..bursts {
+            for member in &mut self.members {
+                let Some(stream) = &mut member.stream else { continue };
+                let path = member.path;
+                let packets = std::iter::repeat_with(|| member.peer.seal(stream)).take(BURST).flatten();
+                arrivals.extend(packets.map(|datagram| Arrival { path, datagram }));
+            }
+        }
+        arrivals
+    }
+
+    /// The packet path and nothing else: datagrams in, the batch filled and thrown away, timers run when they are due. Time
+    /// passes as it would with 25 frames per second of each publisher. Returns how many packets were forwarded.
+    #[inline(never)]
+    pub fn forward(&mut self, arrivals: &mut [Arrival]) -> u64 {
+        let before = self.worker.stats().rtp_forwarded;
+        let publishers = self.members.iter().filter(|member| member.stream.is_some()).count();
+        let step = FRAME_INTERVAL / publishers.max(1) as u32;
+        for burst in arrivals.chunks_mut(BURST) {
+            self.now += step;
+            for arrival in burst {
+                self.worker.handle_datagram(self.now, arrival.path, &mut arrival.datagram, &mut self.out);
+            }
+            self.out.clear();
+            if self.worker.poll_timeout().is_some_and(|at| at <= self.now) {
+                self.worker.handle_timeout(self.now, &mut self.out);
+                self.out.clear();
+            }
+        }
+        self.worker.stats().rtp_forwarded - before
+    }
+
+    /// As [`Self::forward`], but every datagram reaches its member.
+    pub fn forward_and_deliver(&mut self, arrivals: &mut [Arrival]) -> Result<(), MeetingError> {
+        for arrival in arrivals {
+            self.worker.handle_datagram(self.now, arrival.path, &mut arrival.datagram, &mut self.out);
+            self.exchange()?;
+        }
+        Ok(())
+    }
+
+    /// A datagram as if from the address of `member`.
+    pub fn inject(&mut self, member: MemberIndex, datagram: &mut [u8]) -> Result<(), MeetingError> {
+        if let Some(path) = self.members.get(member).map(|member| member.path) {
+            self.worker.handle_datagram(self.now, path, datagram, &mut self.out);
+        }
+        self.exchange()
+    }
+
+    /// A datagram from an address that nobody has.
+    pub fn inject_from_stranger(&mut self, datagram: &mut [u8]) -> Result<(), MeetingError> {
+        let path = Path { remote: SocketAddr::from(([203, 0, 113, 66], 666)), local: None };
+        self.worker.handle_datagram(self.now, path, datagram, &mut self.out);
+        self.exchange()
+    }
+
+    /// What the member publishes.
+    pub fn stream(&self, member: MemberIndex) -> Option<&MediaStream> {
+        self.members.get(member)?.stream.as_ref()
+    }
+
+    pub fn profile(&self, member: MemberIndex) -> Option<SrtpProfile> {
+        self.members.get(member)?.peer.profile()
+    }
+
+    /// Renews every member's consent, so that time may pass in which nobody reads what is sent.
+    pub fn renew_consent(&mut self) -> Result<(), MeetingError> {
+        for index in 0..self.members.len() {
+            let now = self.now;
+            if let Some(member) = self.members.get_mut(index) {
+                member.peer.check(now)?;
+            }
+        }
+        self.exchange()
+    }
+
+    /// Carries datagrams to and fro until nobody has one, and runs what is due.
+    pub fn exchange(&mut self) -> Result<(), MeetingError> {
+        if self.worker.poll_timeout().is_some_and(|at| at <= self.now) {
+            self.worker.handle_timeout(self.now, &mut self.out);
+        }
+        for member in &mut self.members {
+            member.peer.handle_timeout(self.now)?;
+        }
+        loop {
+            self.deliver_to_members()?;
+            let mut moved = false;
+            for member in &mut self.members {
+                while let Some(mut datagram) = member.peer.poll_transmit() {
+                    moved = true;
+                    self.worker.handle_datagram(self.now, member.path, &mut datagram, &mut self.out);
+                }
+            }
+            self.events.extend(std::iter::from_fn(|| self.worker.poll_event()));
+            if !moved && self.out.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn deliver_to_members(&mut self) -> Result<(), MeetingError> {
+        let out = std::mem::take(&mut self.out);
+        for train in out.trains() {
+            let remote = train.path().remote;
+            let Some(member) = self.members.iter_mut().find(|member| member.path.remote == remote) else { continue };
+            for datagram in train.datagrams() {
+                if let Received::Rtp(packet) = member.peer.handle_datagram(self.now, datagram)? {
+                    member.received.push(packet);
+                }
+            }
+        }
+        self.out = out;
+        self.out.clear();
+        Ok(())
+    }
+}
+
+fn extensions() -> Vec<ExtensionId> {
+    vec![
+        ExtensionId { id: MID_EXTENSION, extension: HeaderExtension::Mid },
+        ExtensionId { id: TRANSPORT_CC_EXTENSION, extension: HeaderExtension::TransportCc },
+    ]
+}

@@ -1,0 +1,7 @@
+//! Subscriptions going out: what of a track a subscriber gets, and under which numbers.
+
+pub mod history;
+pub mod packet;
+pub mod rewrite;
+pub mod send;
+pub mod subscription;

@@ -1,0 +1,155 @@
+//! Composes one packet for one subscriber, sealed, straight into its place in the send batch.
+
+use crate::batch::{Destination, Priority, SendBatch};
+use crate::codec::{av1, red, vp8, vp9};
+use crate::drops::DropReason;
+use crate::egress::packet::{Descriptor, Packet};
+use crate::egress::rewrite::Shift;
+use crate::egress::subscription::{Outgoing, Subscription, touches_picture};
+use crate::ids::{ExtSeqNo, PayloadType, Ssrc};
+use crate::limits::DATAGRAM_LEN_MAX;
+use crate::params::{HeaderExtension, MediaKind};
+use crate::transport::srtp::SrtpOutbound;
+use crate::wire::rtp::{HeaderFields, header_size, write_header};
+use smallvec::SmallVec;
+
+/// The original sequence number in front of a retransmitted payload (RFC 4588 section 4).
+const OSN_LEN: usize = 2;
+/// Longest dependency descriptor that is copied to change its frame number; longer ones pass as they are. L3T3 with its
+/// whole template structure takes about 90 bytes.
+const DEPENDENCY_DESCRIPTOR_LEN_MAX: usize = 128;
+
+/// Where and under which keys a subscriber gets its packets.
+pub struct Outlet<'a> {
+    pub to: Destination,
+    pub srtp: &'a SrtpOutbound,
+    pub kind: MediaKind,
+}
+
+/// As which stream a packet leaves.
+enum Form {
+    Original,
+    Retransmission { payload_type: PayloadType, ssrc: Ssrc, seq: ExtSeqNo },
+}
+
+/// Sends a packet for the first time. Returns the datagram's length.
+pub fn send(
+    subscription: &mut Subscription,
+    outlet: &Outlet<'_>,
+    packet: &Packet<'_>,
+    outgoing: &Outgoing,
+    out: &mut SendBatch,
+) -> Result<usize, DropReason> {
+    let len = compose(subscription, outlet, packet, outgoing, &Form::Original, out)?;
+    subscription.count_sent(packet.payload.len());
+    Ok(len)
+}
+
+/// Sends a packet again: as RTX where negotiated, else under its own number.
+pub fn retransmit(
+    subscription: &mut Subscription,
+    outlet: &Outlet<'_>,
+    packet: &Packet<'_>,
+    outgoing: &Outgoing,
+    out: &mut SendBatch,
+) -> Result<usize, DropReason> {
+    let form = match (subscription.rtx_ssrc, outgoing.mapping.rtx) {
+        (Some(ssrc), Some(payload_type)) => {
+            Form::Retransmission { payload_type, ssrc, seq: subscription.next_rtx_seq() }
+        }
+        _ => Form::Original,
+    };
+    compose(subscription, outlet, packet, outgoing, &form, out)
+}
+
+fn compose(
+    subscription: &Subscription,
+    outlet: &Outlet<'_>,
+    packet: &Packet<'_>,
+    outgoing: &Outgoing,
+    form: &Form,
+    out: &mut SendBatch,
+) -> Result<usize, DropReason> {
+    let shift = outgoing.sent.shift;
+    let mut descriptor = [0; DEPENDENCY_DESCRIPTOR_LEN_MAX];
+    let elements = elements(subscription, packet, shift, &mut descriptor);
+    let payload = if outgoing.mapping.strip_red {
+        red::primary(packet.payload).ok_or(DropReason::RtpMalformed)?.0
+    } else {
+        packet.payload
+    };
+    let (payload_type, ssrc, index, osn_len) = match *form {
+        Form::Original => (outgoing.mapping.to, subscription.ssrc, outgoing.sent.out, 0),
+        Form::Retransmission { payload_type, ssrc, seq } => (payload_type, ssrc, seq, OSN_LEN),
+    };
+    let fields =
+        HeaderFields { marker: packet.marker, payload_type, seq: index.seq(), timestamp: outgoing.timestamp, ssrc };
+    let header_len = header_size(&elements);
+    let len = header_len + osn_len + payload.len() + outlet.srtp.rtp_overhead();
+    if len > DATAGRAM_LEN_MAX {
+        return Err(DropReason::TooLarge);
+    }
+    let priority = match outlet.kind {
+        MediaKind::Audio => Priority::High,
+        MediaKind::Video => Priority::Normal,
+    };
+    let rewritten = touches_picture(shift) && matches!(packet.descriptor, Descriptor::Vp8(_) | Descriptor::Vp9(_));
+    let pushed = out.push_with(outlet.to, priority, len, |buffer| {
+        write_header(buffer, &fields, &elements);
+        if osn_len == 0 && !rewritten {
+            return outlet.srtp.seal_rtp_from(ssrc, index, buffer, header_len, payload).is_ok();
+        }
+        let osn = outgoing.sent.out.seq().get().to_be_bytes();
+        buffer[header_len..header_len + osn_len].copy_from_slice(&osn[..osn_len]);
+        let start = header_len + osn_len;
+        let body = &mut buffer[start..start + payload.len()];
+        body.copy_from_slice(payload);
+        rewrite_descriptor(body, packet, shift);
+        outlet.srtp.seal_rtp_in_place(ssrc, index, buffer, header_len).is_ok()
+    });
+    if pushed { Ok(len) } else { Err(DropReason::QueueFull) }
+}
+
+/// The header extension elements under the subscriber's ids: its MID, and what is passed on.
+fn elements<'a>(
+    subscription: &'a Subscription,
+    packet: &'a Packet<'a>,
+    shift: Shift,
+    descriptor: &'a mut [u8; DEPENDENCY_DESCRIPTOR_LEN_MAX],
+) -> SmallVec<[(u8, &'a [u8]); 8]> {
+    let mut elements = SmallVec::new();
+    let mid = subscription.extension_id(HeaderExtension::Mid);
+    if mid != 0 {
+        elements.push((mid, subscription.mid.as_bytes()));
+    }
+    let mut copied = None;
+    for (extension, value) in packet.extensions() {
+        let id = subscription.extension_id(extension);
+        if id == 0 {
+            continue;
+        }
+        let moved = shift.picture != 0 && extension == HeaderExtension::DependencyDescriptor;
+        if moved && value.len() <= DEPENDENCY_DESCRIPTOR_LEN_MAX {
+            copied = Some((id, value));
+        } else {
+            elements.push((id, value));
+        }
+    }
+    if let Some((id, value)) = copied {
+        let copy = &mut descriptor[..value.len()];
+        copy.copy_from_slice(value);
+        av1::patch_frame_number(copy, packet.picture.id.unwrap_or(0).wrapping_add(shift.picture));
+        elements.push((id, &*copy));
+    }
+    elements
+}
+
+fn rewrite_descriptor(body: &mut [u8], packet: &Packet<'_>, shift: Shift) {
+    let id = packet.picture.id.unwrap_or(0).wrapping_add(shift.picture);
+    let tl0 = packet.picture.tl0.unwrap_or(0).wrapping_add(shift.tl0);
+    match &packet.descriptor {
+        Descriptor::Vp8(descriptor) => vp8::patch(body, descriptor, id, tl0),
+        Descriptor::Vp9(descriptor) => vp9::patch(body, descriptor, id),
+        Descriptor::None | Descriptor::Av1 => {}
+    }
+}

@@ -1,0 +1,228 @@
+//! One track on its way to one subscriber: which encoding is forwarded, and whether a packet of it goes out.
+
+use crate::drops::DropReason;
+use crate::egress::history::{History, Sent};
+use crate::egress::packet::Packet;
+use crate::egress::rewrite::{Rewriter, Shift, Takeover};
+use crate::ids::{ExtSeqNo, PayloadType, RtpTime, Ssrc, SubscriptionId};
+use crate::ingress::track::Track;
+use crate::params::{HeaderExtension, LayerLimit, MediaKind, PayloadMapping, SendParameters};
+use crate::worker::keys::{PeerKey, TrackKey};
+use std::time::Instant;
+
+/// As many as there are kinds of [`HeaderExtension`].
+const EXTENSIONS: usize = 10;
+
+pub struct Subscription {
+    pub id: SubscriptionId,
+    pub peer: PeerKey,
+    pub track: TrackKey,
+    pub ssrc: Ssrc,
+    pub rtx_ssrc: Option<Ssrc>,
+    pub cname: String,
+    pub mid: crate::ids::Mid,
+    pub paused: bool,
+    pub limit: LayerLimit,
+    /// The encoding that is forwarded now.
+    pub current: Option<usize>,
+    /// The encoding that is to be forwarded from its next keyframe on.
+    pub target: Option<usize>,
+    pub history: History,
+    /// For sender reports: what went out, retransmissions apart.
+    pub packets_sent: u32,
+    pub octets_sent: u32,
+    pub last_sent: Option<Instant>,
+    kind: MediaKind,
+    rewriter: Rewriter,
+    rtx_next: ExtSeqNo,
+    /// The temporal layer forwarded now; it may rise only where the encoder allows it.
+    temporal: u8,
+    /// The picture under way is left out.
+    skipping: bool,
+    payloads: Vec<PayloadMapping>,
+    /// By payload type: index into `payloads` plus one.
+    payload_index: Box<[u8; 128]>,
+    extension_ids: [u8; EXTENSIONS],
+}
+
+/// How one packet leaves.
+#[derive(Clone, Copy)]
+pub struct Outgoing {
+    pub mapping: PayloadMapping,
+    pub sent: Sent,
+    pub timestamp: RtpTime,
+}
+
+/// A subscription's place: who gets what.
+pub struct Binding {
+    pub id: SubscriptionId,
+    pub peer: PeerKey,
+    pub track: TrackKey,
+    pub kind: MediaKind,
+}
+
+impl Subscription {
+    /// `first_seq` and `first_rtx_seq` are random (RFC 3550 section 5.1).
+    pub fn new(now: Instant, binding: &Binding, send: &SendParameters, first_seq: u16, first_rtx_seq: u16) -> Self {
+        let mut payload_index = Box::new([0; 128]);
+        for (index, mapping) in send.payloads.iter().enumerate().take(128) {
+            payload_index[usize::from(mapping.from.get())] = index as u8 + 1;
+        }
+        let mut extension_ids = [0; EXTENSIONS];
+        for extension in &send.extensions {
+            extension_ids[extension.extension as usize] = extension.id;
+        }
+        Self {
+            id: binding.id,
+            peer: binding.peer,
+            track: binding.track,
+            ssrc: send.ssrc,
+            rtx_ssrc: send.rtx_ssrc,
+            cname: send.cname.clone(),
+            mid: send.mid,
+            paused: false,
+            limit: LayerLimit::ALL,
+            current: None,
+            target: None,
+            history: History::new(binding.kind, now),
+            packets_sent: 0,
+            octets_sent: 0,
+            last_sent: None,
+            kind: binding.kind,
+            rewriter: Rewriter::new(ExtSeqNo::new(u64::from(first_seq))),
+            rtx_next: ExtSeqNo::new(u64::from(first_rtx_seq)),
+            temporal: u8::MAX,
+            skipping: false,
+            payloads: send.payloads.clone(),
+            payload_index,
+            extension_ids,
+        }
+    }
+
+    pub fn mapping(&self, from: PayloadType) -> Option<PayloadMapping> {
+        let index = self.payload_index[usize::from(from.get())];
+        self.payloads.get(usize::from(index).checked_sub(1)?).copied()
+    }
+
+    /// The subscriber's id of an extension, 0 when it did not negotiate it.
+    pub fn extension_id(&self, extension: HeaderExtension) -> u8 {
+        self.extension_ids[extension as usize]
+    }
+
+    pub fn is_waiting_for_keyframe(&self) -> bool {
+        !self.paused && self.target != self.current && self.kind == MediaKind::Video
+    }
+
+    /// Forgets the current source: its next packet is a fresh start.
+    pub fn detach(&mut self) {
+        self.current = None;
+    }
+
+    /// Chooses the encoding anew. `true` when a keyframe of the target is needed.
+    pub fn retarget(&mut self, now: Instant, track: &Track) -> bool {
+        self.target = if self.paused { None } else { track.select_layer(now, self.limit.spatial) };
+        if self.paused {
+            self.current = None;
+        }
+        self.is_waiting_for_keyframe()
+    }
+
+    pub fn next_rtx_seq(&mut self) -> ExtSeqNo {
+        let seq = self.rtx_next;
+        self.rtx_next = ExtSeqNo::new(seq.get() + 1);
+        seq
+    }
+
+    /// The timestamp under which the current source's `time` leaves.
+    pub fn outgoing_time(&self, time: RtpTime) -> Option<RtpTime> {
+        self.rewriter.newest().map(|shift| time.wrapping_add(shift.time))
+    }
+
+    /// Decides about one packet and, when it is to go out, gives it its numbers.
+    pub fn select(&mut self, now: Instant, track: &Track, packet: &Packet<'_>) -> Result<Outgoing, DropReason> {
+        if self.paused {
+            return Err(DropReason::Paused);
+        }
+        let mapping = self.mapping(packet.payload_type).ok_or(DropReason::NoPayloadMapping)?;
+        if self.current != Some(packet.stream) {
+            self.start(now, track, packet)?;
+        }
+        self.filter_temporal(packet)?;
+        let shift = self.rewriter.shift(packet.ext_seq).ok_or(DropReason::TooLate)?;
+        self.rewriter.sent(now, packet.ext_seq, packet.timestamp, packet.picture, shift);
+        let out = ExtSeqNo::new(packet.ext_seq.get().wrapping_add(shift.seq));
+        let sent = Sent { out, ext_seq: packet.ext_seq, shift, stream: packet.stream };
+        self.history.record(&sent);
+        self.last_sent = Some(now);
+        Ok(Outgoing { mapping, sent, timestamp: packet.timestamp.wrapping_add(shift.time) })
+    }
+
+    /// Begins to forward the packet's encoding, if it is the one wanted and can be decoded from here.
+    fn start(&mut self, now: Instant, track: &Track, packet: &Packet<'_>) -> Result<(), DropReason> {
+        if self.target != Some(packet.stream) {
+            return Err(DropReason::OtherLayer);
+        }
+        if self.kind == MediaKind::Video && !packet.keyframe {
+            return Err(DropReason::AwaitingKeyframe);
+        }
+        let translated = self.current.and_then(|current| {
+            let (from, to) =
+                (&track.streams.get(current)?.sender_report?, &track.streams.get(packet.stream)?.sender_report?);
+            Some(from.translate(to, packet.timestamp, track.clock_rate()))
+        });
+        let source = Takeover {
+            ext_seq: packet.ext_seq,
+            timestamp: packet.timestamp,
+            translated,
+            picture: packet.picture,
+            clock_rate: track.clock_rate(),
+        };
+        self.rewriter.take_over(now, &source);
+        self.current = Some(packet.stream);
+        self.temporal = self.limit.temporal;
+        self.skipping = false;
+        Ok(())
+    }
+
+    /// Leaves out pictures above the wanted temporal layer, and closes the gap that they leave.
+    fn filter_temporal(&mut self, packet: &Packet<'_>) -> Result<(), DropReason> {
+        let Some(temporal_id) = packet.temporal_id else { return Ok(()) };
+        if packet.start_of_picture {
+            if self.limit.temporal < self.temporal || packet.switching_up {
+                self.temporal = self.limit.temporal;
+            }
+            self.skipping = packet.in_order && temporal_id > self.temporal;
+        }
+        if !self.skipping || temporal_id <= self.temporal {
+            return Ok(());
+        }
+        if packet.in_order {
+            self.rewriter.skip(packet.ext_seq, packet.start_of_picture);
+        }
+        Err(DropReason::OtherLayer)
+    }
+
+    /// Closes the gap of a packet that carries nothing.
+    pub fn skip_padding(&mut self, stream: usize, ext_seq: ExtSeqNo) {
+        if self.current == Some(stream) {
+            self.rewriter.skip(ext_seq, false);
+        }
+    }
+
+    /// Counts what went out, for sender reports.
+    pub fn count_sent(&mut self, payload_len: usize) {
+        self.packets_sent = self.packets_sent.wrapping_add(1);
+        self.octets_sent = self.octets_sent.wrapping_add(payload_len as u32);
+    }
+
+    /// How a packet sent before leaves again; `None` when the payload type is no longer negotiated.
+    pub fn outgoing_again(&self, sent: Sent, packet: &Packet<'_>) -> Option<Outgoing> {
+        let mapping = self.mapping(packet.payload_type)?;
+        Some(Outgoing { mapping, sent, timestamp: packet.timestamp.wrapping_add(sent.shift.time) })
+    }
+}
+
+/// Whether a shift changes the numbers in a payload descriptor.
+pub fn touches_picture(shift: Shift) -> bool {
+    shift.picture != 0 || shift.tl0 != 0
+}

@@ -1,0 +1,9 @@
+//! Tracks coming in: what is known of each encoding, what is missing of it, what is kept of it.
+
+pub mod cache;
+pub mod clock;
+pub mod level;
+pub mod loss;
+pub mod reception;
+pub mod stream;
+pub mod track;

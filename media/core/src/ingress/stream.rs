@@ -1,0 +1,193 @@
+//! One incoming RTP stream: an encoding of a track, from its SSRC on.
+
+use crate::ids::{ExtSeqNo, Rid, RtpTime, SeqNo, Ssrc};
+use crate::ingress::cache::{CacheLimits, PacketCache};
+use crate::ingress::clock::SenderReportMark;
+use crate::ingress::loss::{Gap, LossTracker};
+use crate::ingress::reception::Reception;
+use crate::limits::KEYFRAME_REQUEST_INTERVAL;
+use crate::params::{Encoding, MediaKind};
+use std::time::{Duration, Instant};
+
+/// An encoding that has sent nothing for so long counts as stopped by its publisher. Screen shares may send one frame per
+/// second and less.
+pub const INACTIVE_AFTER: Duration = Duration::from_secs(2);
+
+/// What became of a packet on arrival.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Arrival {
+    /// New. `in_order` when it is the one after the highest so far.
+    New {
+        ext_seq: ExtSeqNo,
+        in_order: bool,
+        gap: Gap,
+    },
+    Duplicate,
+    /// Older than the cache reaches back.
+    TooLate,
+}
+
+pub struct Stream {
+    pub rid: Option<Rid>,
+    pub layer: u8,
+    pub ssrc: Option<Ssrc>,
+    pub rtx_ssrc: Option<Ssrc>,
+    pub cache: PacketCache,
+    pub loss: LossTracker,
+    pub reception: Reception,
+    pub sender_report: Option<SenderReportMark>,
+    highest: Option<ExtSeqNo>,
+    last_packet: Option<Instant>,
+    keyframe: KeyframeRequests,
+    limits: CacheLimits,
+}
+
+impl Stream {
+    pub fn new(kind: MediaKind, encoding: &Encoding) -> Self {
+        let limits = match kind {
+            MediaKind::Audio => CacheLimits::AUDIO,
+            MediaKind::Video => CacheLimits::VIDEO,
+        };
+        Self {
+            rid: encoding.rid,
+            layer: encoding.layer,
+            ssrc: encoding.ssrc,
+            rtx_ssrc: encoding.rtx_ssrc,
+            cache: PacketCache::new(limits),
+            loss: LossTracker::default(),
+            reception: Reception::default(),
+            sender_report: None,
+            highest: None,
+            last_packet: None,
+            keyframe: KeyframeRequests::default(),
+            limits,
+        }
+    }
+
+    /// Begins anew under another SSRC: sequence numbers and timestamps have nothing to do with those before.
+    pub fn restart(&mut self, ssrc: Ssrc) {
+        self.ssrc = Some(ssrc);
+        self.rtx_ssrc = None;
+        self.cache.clear();
+        self.loss.reset();
+        self.reception.reset();
+        self.sender_report = None;
+        self.highest = None;
+    }
+
+    /// Takes note of a packet of the stream itself (not a retransmission).
+    pub fn arrived(&mut self, now: Instant, ext_seq: ExtSeqNo, timestamp: RtpTime, clock_rate: u32) -> Arrival {
+        self.reception.received(now, ext_seq, timestamp, clock_rate);
+        self.note(now, ext_seq)
+    }
+
+    /// Takes note of a packet recovered by retransmission: `seq` is its original number.
+    pub fn recovered(&mut self, now: Instant, seq: SeqNo) -> Arrival {
+        match self.highest {
+            Some(highest) => self.note(now, highest.nearest(seq)),
+            None => Arrival::TooLate,
+        }
+    }
+
+    fn note(&mut self, now: Instant, ext_seq: ExtSeqNo) -> Arrival {
+        self.last_packet = Some(now);
+        let highest = self.highest.unwrap_or(ext_seq);
+        if highest.get().saturating_sub(ext_seq.get()) >= self.limits.packets_max as u64 {
+            return Arrival::TooLate;
+        }
+        if ext_seq <= highest && self.cache.contains(ext_seq) {
+            return Arrival::Duplicate;
+        }
+        let in_order = self.highest.is_none() || ext_seq.get() == highest.get() + 1;
+        self.highest = Some(highest.max(ext_seq));
+        let gap = self.loss.received(now, ext_seq);
+        Arrival::New { ext_seq, in_order, gap }
+    }
+
+    pub fn has_started(&self) -> bool {
+        self.last_packet.is_some()
+    }
+
+    pub fn is_active(&self, now: Instant) -> bool {
+        self.last_packet.is_some_and(|at| now.saturating_duration_since(at) < INACTIVE_AFTER)
+    }
+
+    /// Someone needs a keyframe of this encoding.
+    pub fn want_keyframe(&mut self) {
+        self.keyframe.wanted = true;
+    }
+
+    pub fn keyframe_arrived(&mut self) {
+        self.keyframe.wanted = false;
+    }
+
+    /// Whether to send a request now. It is repeated until [`Self::keyframe_arrived`], at most once per interval.
+    pub fn poll_keyframe_request(&mut self, now: Instant) -> bool {
+        let due = self.keyframe_due(now).is_some_and(|due| due <= now);
+        if due {
+            self.keyframe.not_before = Some(now + KEYFRAME_REQUEST_INTERVAL);
+        }
+        due
+    }
+
+    /// When a request is due, if one is wanted.
+    pub fn keyframe_due(&self, now: Instant) -> Option<Instant> {
+        self.keyframe.wanted.then(|| self.keyframe.not_before.unwrap_or(now))
+    }
+}
+
+/// A keyframe costs the publisher several delta frames, so requests of many subscribers are merged.
+#[derive(Default)]
+struct KeyframeRequests {
+    wanted: bool,
+    not_before: Option<Instant>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[allow(clippy::disallowed_methods)]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    fn stream() -> Stream {
+        Stream::new(MediaKind::Video, &Encoding { rid: None, ssrc: None, rtx_ssrc: None, layer: 0 })
+    }
+
+    #[test]
+    fn keyframe_requests_are_merged_within_the_interval_and_repeated_until_answered() {
+        let (mut stream, t0) = (stream(), start());
+        stream.want_keyframe();
+        assert!(stream.poll_keyframe_request(t0));
+        stream.want_keyframe();
+        assert!(!stream.poll_keyframe_request(t0 + KEYFRAME_REQUEST_INTERVAL / 2));
+        assert!(stream.poll_keyframe_request(t0 + KEYFRAME_REQUEST_INTERVAL));
+        stream.keyframe_arrived();
+        assert!(!stream.poll_keyframe_request(t0 + KEYFRAME_REQUEST_INTERVAL * 3));
+    }
+
+    #[test]
+    fn a_retransmission_of_what_arrived_is_a_duplicate() {
+        let (mut stream, t0) = (stream(), start());
+        for seq in [10, 12] {
+            let ext_seq = ExtSeqNo::new(seq);
+            assert!(matches!(stream.arrived(t0, ext_seq, RtpTime::new(0), 90_000), Arrival::New { .. }));
+            stream.cache.insert(ext_seq, &[1, 2, 3]);
+        }
+        let recovered = stream.recovered(t0, SeqNo::new(11));
+        assert_eq!(recovered, Arrival::New { ext_seq: ExtSeqNo::new(11), in_order: false, gap: Gap::None });
+        assert_eq!(stream.recovered(t0, SeqNo::new(12)), Arrival::Duplicate);
+        assert_eq!(stream.loss.missing_len(), 0);
+    }
+
+    #[test]
+    fn an_encoding_is_inactive_before_its_first_packet_and_after_a_silence() {
+        let (mut stream, t0) = (stream(), start());
+        assert!(!stream.is_active(t0));
+        stream.arrived(t0, ExtSeqNo::new(1), RtpTime::new(0), 90_000);
+        assert!(stream.is_active(t0));
+        assert!(!stream.is_active(t0 + INACTIVE_AFTER));
+    }
+}

@@ -1,0 +1,126 @@
+//! One peer connection: its transport, its keys, the streams that it sends and the subscriptions that it receives.
+
+pub mod routes;
+
+use crate::batch::Destination;
+use crate::ids::{PeerId, RoomId, Ssrc};
+use crate::ingress::clock::PublisherClock;
+use crate::peer::routes::Routes;
+use crate::transport::Transport;
+use crate::transport::srtp::{SrtpInbound, SrtpOutbound};
+use crate::wire::transport_cc::TransportCcRecorder;
+use crate::worker::keys::{SubscriptionKey, TrackKey};
+use std::time::{Duration, Instant};
+
+pub struct Peer {
+    pub id: PeerId,
+    pub room: RoomId,
+    pub transport: Transport,
+    pub inbound: Option<SrtpInbound>,
+    pub outbound: Option<SrtpOutbound>,
+    pub routes: Routes,
+    pub tracks: Vec<TrackKey>,
+    pub subscriptions: Vec<SubscriptionKey>,
+    pub transport_cc: TransportCc,
+    pub clock: PublisherClock,
+    pub timers: Timers,
+    /// From the reports of the streams that it receives.
+    pub rtt: Option<Duration>,
+    pub resend_budget: ResendBudget,
+}
+
+impl Peer {
+    pub fn new(id: PeerId, room: RoomId, transport: Transport) -> Self {
+        Self {
+            id,
+            room,
+            transport,
+            inbound: None,
+            outbound: None,
+            routes: Routes::default(),
+            tracks: Vec::new(),
+            subscriptions: Vec::new(),
+            transport_cc: TransportCc::default(),
+            clock: PublisherClock::default(),
+            timers: Timers::default(),
+            rtt: None,
+            resend_budget: ResendBudget::default(),
+        }
+    }
+
+    /// Where its packets go and under which keys, once it is connected.
+    pub fn outlet(&self) -> Option<(Destination, &SrtpOutbound)> {
+        Some((self.transport.destination()?, self.outbound.as_ref()?))
+    }
+}
+
+/// Transport-wide feedback towards a publisher.
+#[derive(Default)]
+pub struct TransportCc {
+    pub recorder: TransportCcRecorder,
+    /// The extension's negotiated id.
+    pub extension_id: Option<u8>,
+    /// The SSRC that the feedback names: any of the publisher's.
+    pub media: Option<Ssrc>,
+}
+
+/// What the peer is waiting to be sent, each `None` when there is nothing to send.
+#[derive(Default)]
+pub struct Timers {
+    /// Transport-wide feedback.
+    pub feedback: Option<Instant>,
+    /// NACKs and keyframe requests.
+    pub repair: Option<Instant>,
+    /// Sender and receiver reports.
+    pub report: Option<Instant>,
+    /// The earliest time for which the worker's queue has an entry.
+    pub queued: Option<Instant>,
+}
+
+impl Timers {
+    pub fn next(&self) -> Option<Instant> {
+        [self.feedback, self.repair, self.report].into_iter().flatten().min()
+    }
+
+    /// Brings the repair timer forward to `due`.
+    pub fn repair_by(&mut self, due: Instant) {
+        self.repair = Some(self.repair.map_or(due, |at| at.min(due)));
+    }
+}
+
+/// Retransmissions to one subscriber: a peer cannot make us send more than this by asking.
+#[derive(Default)]
+pub struct ResendBudget {
+    window: Option<Instant>,
+    bytes: usize,
+}
+
+/// Window of the budget, and bytes in it: 4 Mbit/s of retransmission. A share of 10 Mbit/s at 30% loss needs less.
+const RESEND_WINDOW: Duration = Duration::from_millis(100);
+const RESEND_BYTES_MAX: usize = 50_000;
+
+impl ResendBudget {
+    /// Whether `len` more bytes may be sent again now.
+    pub fn take(&mut self, now: Instant, len: usize) -> bool {
+        if self.window.is_none_or(|start| now.saturating_duration_since(start) >= RESEND_WINDOW) {
+            self.window = Some(now);
+            self.bytes = 0;
+        }
+        self.bytes += len;
+        self.bytes <= RESEND_BYTES_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods)]
+    fn the_resend_budget_is_refilled_by_time_alone() {
+        let (mut budget, t0) = (ResendBudget::default(), Instant::now());
+        let sent = (0..1_000).filter(|_| budget.take(t0, 1_000)).count();
+        assert_eq!(sent, RESEND_BYTES_MAX / 1_000);
+        assert!(budget.take(t0 + RESEND_WINDOW, 1_000));
+    }
+}

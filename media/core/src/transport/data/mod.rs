@@ -1,0 +1,423 @@
+//! The data channels of one peer: SCTP streams with a label (RFC 8831, RFC 8832).
+//!
+//! Takes and gives SCTP packets, which the transport carries inside DTLS. Knows nothing of what the messages mean.
+
+mod association;
+mod dcep;
+#[cfg(test)]
+mod tests;
+
+use crate::control::{DataChannelId, Reliability};
+use crate::drops::DropReason;
+use crate::limits::{DATA_BUFFERED_BYTES_MAX, DATA_CHANNELS_MAX, DATA_MESSAGE_LEN_MAX};
+use crate::params::DtlsRole;
+use association::Sctp;
+use bytes::Bytes;
+use dcep::{ChannelType, LABEL_LEN_MAX, Message, Retransmission};
+use rtc::sctp::{Event, PayloadProtocolIdentifier, ReliabilityType, Stream, StreamEvent};
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// SCTP streams that a peer may bring into being; each costs the engine memory and time, channel or not.
+const STREAMS_MAX: usize = 4 * DATA_CHANNELS_MAX;
+/// As the DTLS client we begin SCTP if the peer has not begun for so long: browsers need less, others wait for us.
+const CONNECT_AS_CLIENT_AFTER: Duration = Duration::from_millis(300);
+/// As the DTLS server the peer is expected to begin, so we wait longer, and begin only to open a channel.
+const CONNECT_AS_SERVER_AFTER: Duration = Duration::from_secs(1);
+/// Messages queued towards one peer: each costs the engine some 250 bytes beside its payload, so that with the smallest
+/// messages the limit on bytes would hold nothing back.
+const BUFFERED_MESSAGES_MAX: usize = 16_384;
+/// RFC 8831 section 6.2: 65,535 is not a stream.
+const STREAM_ID_MAX: u16 = 65_534;
+
+pub(super) enum DataEvent {
+    Opened {
+        channel: DataChannelId,
+        label: String,
+        reliability: Reliability,
+    },
+    Closed {
+        channel: DataChannelId,
+    },
+    Message {
+        channel: DataChannelId,
+        binary: bool,
+        payload: Bytes,
+    },
+    /// The association ended, or the peer abused it.
+    Lost,
+}
+
+/// Why a message was not queued.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum SendError {
+    /// No such open channel, too long a message, or a lossy channel over the backlog.
+    Dropped,
+    /// A reliable channel over the backlog: something would be missing for ever.
+    Backlog,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum ChannelPhase {
+    /// We sent OPEN and wait for the ACK.
+    Opening,
+    Open,
+}
+
+struct Channel {
+    id: u16,
+    channel_type: ChannelType,
+    label: String,
+    phase: ChannelPhase,
+    backlog: Backlog,
+}
+
+/// Lengths of the messages of one channel that the peer has not acknowledged, oldest first.
+#[derive(Default)]
+struct Backlog {
+    messages: VecDeque<usize>,
+    bytes: usize,
+}
+
+impl Backlog {
+    fn push(&mut self, len: usize) {
+        self.messages.push_back(len);
+        self.bytes += len;
+    }
+
+    /// The engine was acknowledged, or gave up on, so many bytes.
+    fn release(&mut self, mut bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        while let Some(oldest) = self.messages.front_mut() {
+            if *oldest > bytes {
+                *oldest -= bytes;
+                return;
+            }
+            bytes -= *oldest;
+            self.messages.pop_front();
+        }
+    }
+}
+
+pub(super) struct DataChannels {
+    /// `None` until DTLS is up.
+    sctp: Option<Sctp>,
+    role: DtlsRole,
+    connect_at: Option<Instant>,
+    established: bool,
+    channels: Vec<Channel>,
+    /// To be opened when SCTP is up.
+    waiting: VecDeque<(String, Reliability)>,
+    message_len_max: usize,
+    events: VecDeque<DataEvent>,
+    lost: bool,
+}
+
+impl DataChannels {
+    pub(super) fn new() -> Self {
+        Self {
+            sctp: None,
+            role: DtlsRole::Server,
+            connect_at: None,
+            established: false,
+            channels: Vec::new(),
+            waiting: VecDeque::new(),
+            message_len_max: DATA_MESSAGE_LEN_MAX,
+            events: VecDeque::new(),
+            lost: false,
+        }
+    }
+
+    /// RFC 8841 section 6: zero means any size.
+    pub(super) fn set_remote_max_message_size(&mut self, bytes: u32) {
+        self.message_len_max = match bytes as usize {
+            0 => DATA_MESSAGE_LEN_MAX,
+            bytes => bytes.min(DATA_MESSAGE_LEN_MAX),
+        };
+    }
+
+    /// DTLS is up.
+    pub(super) fn start(&mut self, now: Instant, role: DtlsRole) {
+        self.sctp = Some(Sctp::new(role));
+        self.role = role;
+        self.connect_at = match role {
+            DtlsRole::Client => Some(now + CONNECT_AS_CLIENT_AFTER),
+            DtlsRole::Server => Some(now + CONNECT_AS_SERVER_AFTER),
+        };
+    }
+
+    /// Does nothing over [`DATA_CHANNELS_MAX`] or with a label over [`LABEL_LEN_MAX`] bytes.
+    pub(super) fn open(&mut self, now: Instant, label: String, reliability: Reliability) {
+        if label.len() > LABEL_LEN_MAX || self.channels.len() + self.waiting.len() >= DATA_CHANNELS_MAX {
+            return;
+        }
+        self.waiting.push_back((label, reliability));
+        if self.established {
+            self.open_waiting(now);
+        } else if self.sctp.as_ref().is_some_and(Sctp::is_idle) && self.connect_at.is_none() {
+            self.connect_at = Some(now);
+        }
+    }
+
+    pub(super) fn send(
+        &mut self,
+        now: Instant,
+        channel: DataChannelId,
+        binary: bool,
+        payload: Bytes,
+    ) -> Result<(), SendError> {
+        let id = channel.get();
+        let open = self.channels.iter().find(|known| known.id == id && known.phase == ChannelPhase::Open);
+        let reliability = open.ok_or(SendError::Dropped)?.channel_type.reliability();
+        if payload.len() > self.message_len_max {
+            return Err(SendError::Dropped);
+        }
+        let (messages, bytes) = self.channels.iter().fold((0, 0), |(messages, bytes), channel| {
+            (messages + channel.backlog.messages.len(), bytes + channel.backlog.bytes)
+        });
+        if messages >= BUFFERED_MESSAGES_MAX || bytes + payload.len() > DATA_BUFFERED_BYTES_MAX {
+            return Err(match reliability {
+                Reliability::Lossy => SendError::Dropped,
+                Reliability::Reliable => SendError::Backlog,
+            });
+        }
+        // RFC 8831 section 6.6: SCTP has no empty messages, so one zero byte stands for one.
+        let (kind, payload) = match (binary, payload.is_empty()) {
+            (true, false) => (PayloadProtocolIdentifier::Binary, payload),
+            (false, false) => (PayloadProtocolIdentifier::String, payload),
+            (true, true) => (PayloadProtocolIdentifier::BinaryEmpty, Bytes::from_static(&[0])),
+            (false, true) => (PayloadProtocolIdentifier::StringEmpty, Bytes::from_static(&[0])),
+        };
+        let written = self.stream(id).and_then(|mut stream| stream.write_chunk_with_ppi(now, &payload, kind).ok());
+        let len = written.ok_or(SendError::Dropped)?;
+        self.channel_mut(id).ok_or(SendError::Dropped)?.backlog.push(len);
+        Ok(())
+    }
+
+    /// Takes one SCTP packet. An error counts what the peer sent that no channel takes.
+    pub(super) fn handle(&mut self, now: Instant, packet: Bytes) -> Result<(), DropReason> {
+        let Some(sctp) = &mut self.sctp else { return Err(DropReason::DataChannel) };
+        sctp.handle(now, packet);
+        self.take_events(now)
+    }
+
+    pub(super) fn poll_transmit(&mut self, now: Instant) -> Option<Vec<Bytes>> {
+        self.sctp.as_mut()?.poll_transmit(now)
+    }
+
+    pub(super) fn poll_event(&mut self) -> Option<DataEvent> {
+        self.events.pop_front()
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let sctp = self.sctp.as_ref()?;
+        sctp.poll_timeout().into_iter().chain(self.connect_at).min()
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        let Some(sctp) = &mut self.sctp else { return };
+        if self.connect_at.is_some_and(|at| at <= now) {
+            self.connect_at = None;
+            if self.role == DtlsRole::Client || !self.waiting.is_empty() {
+                sctp.connect(now);
+            }
+        }
+        sctp.handle_timeout(now);
+        // A timer brings no message, so there is nothing to count.
+        let _ = self.take_events(now);
+    }
+
+    fn take_events(&mut self, now: Instant) -> Result<(), DropReason> {
+        let mut result = Ok(());
+        while let Some(event) = self.sctp.as_mut().and_then(Sctp::poll_event) {
+            match event {
+                Event::Connected => {
+                    self.established = true;
+                    self.connect_at = None;
+                    self.open_waiting(now);
+                }
+                Event::Stream(StreamEvent::Readable { id }) => result = result.and(self.read(now, id)),
+                Event::Stream(StreamEvent::Opened { .. }) => self.count_streams(),
+                Event::Stream(StreamEvent::BufferedAmountReleased { id, n_bytes }) => {
+                    if let Some(channel) = self.channel_mut(id) {
+                        channel.backlog.release(n_bytes);
+                    }
+                }
+                Event::AssociationLost { id, .. } => self.remove(id),
+                _ => {}
+            }
+        }
+        if self.sctp.as_ref().is_some_and(Sctp::is_lost) {
+            self.lose();
+        }
+        result
+    }
+
+    fn lose(&mut self) {
+        if !self.lost {
+            self.lost = true;
+            self.events.push_back(DataEvent::Lost);
+        }
+    }
+
+    fn count_streams(&mut self) {
+        let Some(association) = self.sctp.as_mut().and_then(Sctp::association) else { return };
+        // The engine queues new streams for us to accept; we learn of them from their first message instead.
+        while association.accept_stream().is_some() {}
+        if association.stream_ids().len() > STREAMS_MAX {
+            self.lose();
+        }
+    }
+
+    fn read(&mut self, now: Instant, id: u16) -> Result<(), DropReason> {
+        let mut result = Ok(());
+        loop {
+            let Some(mut stream) = self.stream(id) else { return result };
+            let Ok(Some(chunks)) = stream.read_sctp() else { return result };
+            let taken = match chunks.to_payload(DATA_MESSAGE_LEN_MAX) {
+                Ok(payload) => self.take_message(now, id, chunks.ppi, payload.freeze()),
+                Err(_) => Err(DropReason::DataChannel),
+            };
+            result = result.and(taken);
+        }
+    }
+
+    fn take_message(
+        &mut self,
+        now: Instant,
+        id: u16,
+        kind: PayloadProtocolIdentifier,
+        payload: Bytes,
+    ) -> Result<(), DropReason> {
+        let (binary, payload) = match kind {
+            PayloadProtocolIdentifier::Dcep => return self.take_dcep(now, id, &payload),
+            PayloadProtocolIdentifier::Binary => (true, payload),
+            PayloadProtocolIdentifier::String => (false, payload),
+            PayloadProtocolIdentifier::BinaryEmpty => (true, Bytes::new()),
+            PayloadProtocolIdentifier::StringEmpty => (false, Bytes::new()),
+            _ => return Err(DropReason::DataChannel),
+        };
+        // RFC 8832 section 6: an unordered message may overtake the ACK, and means as much.
+        self.acknowledged(id);
+        if !self.channels.iter().any(|channel| channel.id == id) {
+            return Err(DropReason::DataChannel);
+        }
+        self.events.push_back(DataEvent::Message { channel: DataChannelId::new(id), binary, payload });
+        Ok(())
+    }
+
+    fn take_dcep(&mut self, now: Instant, id: u16, payload: &[u8]) -> Result<(), DropReason> {
+        match Message::parse(payload) {
+            Some(Message::Ack) => {
+                self.acknowledged(id);
+                Ok(())
+            }
+            Some(Message::Open { channel_type, label }) => {
+                let in_use = self.channels.iter().any(|channel| channel.id == id);
+                if in_use || self.channels.len() + self.waiting.len() >= DATA_CHANNELS_MAX {
+                    self.refuse(now, id, in_use);
+                    return Err(DropReason::DataChannel);
+                }
+                self.accept(now, id, channel_type, label);
+                Ok(())
+            }
+            None => {
+                let in_use = self.channels.iter().any(|channel| channel.id == id);
+                self.refuse(now, id, in_use);
+                Err(DropReason::DataChannel)
+            }
+        }
+    }
+
+    fn accept(&mut self, now: Instant, id: u16, channel_type: ChannelType, label: String) {
+        let Some(mut stream) = self.stream(id) else { return };
+        let ack = Message::Ack.to_bytes();
+        if set_reliability(&mut stream, channel_type)
+            && let Ok(len) = stream.write_chunk_with_ppi(now, &ack, PayloadProtocolIdentifier::Dcep)
+        {
+            self.add(id, channel_type, String::new(), ChannelPhase::Open, len);
+            self.events.push_back(DataEvent::Opened {
+                channel: DataChannelId::new(id),
+                label,
+                reliability: channel_type.reliability(),
+            });
+        }
+    }
+
+    /// Resets a stream that nobody uses (RFC 8831 section 6.7).
+    fn refuse(&mut self, now: Instant, id: u16, in_use: bool) {
+        if !in_use && let Some(mut stream) = self.stream(id) {
+            // It fails only when the association is no more, which is noticed elsewhere.
+            let _ = stream.close(now);
+        }
+    }
+
+    fn acknowledged(&mut self, id: u16) {
+        let Some(channel) = self.channels.iter_mut().find(|channel| channel.id == id) else { return };
+        if channel.phase == ChannelPhase::Opening {
+            channel.phase = ChannelPhase::Open;
+            self.events.push_back(DataEvent::Opened {
+                channel: DataChannelId::new(id),
+                label: std::mem::take(&mut channel.label),
+                reliability: channel.channel_type.reliability(),
+            });
+        }
+    }
+
+    /// `sent` is the length of the message that made the channel.
+    fn add(&mut self, id: u16, channel_type: ChannelType, label: String, phase: ChannelPhase, sent: usize) {
+        let mut backlog = Backlog::default();
+        backlog.push(sent);
+        self.channels.push(Channel { id, channel_type, label, phase, backlog });
+    }
+
+    fn remove(&mut self, id: u16) {
+        if let Some(index) = self.channels.iter().position(|channel| channel.id == id) {
+            self.channels.swap_remove(index);
+            self.events.push_back(DataEvent::Closed { channel: DataChannelId::new(id) });
+        }
+    }
+
+    fn open_waiting(&mut self, now: Instant) {
+        while let Some((label, reliability)) = self.waiting.pop_front() {
+            let Some(id) = self.free_id() else { return };
+            let channel_type = ChannelType::from(reliability);
+            let open = Message::Open { channel_type, label: label.clone() }.to_bytes();
+            let Some(association) = self.sctp.as_mut().and_then(Sctp::association) else { return };
+            let Ok(mut stream) = association.open_stream(id, PayloadProtocolIdentifier::Binary) else { return };
+            if set_reliability(&mut stream, channel_type)
+                && let Ok(len) = stream.write_chunk_with_ppi(now, &open, PayloadProtocolIdentifier::Dcep)
+            {
+                self.add(id, channel_type, label, ChannelPhase::Opening, len);
+            }
+        }
+    }
+
+    /// RFC 8832 section 6: the DTLS client opens even streams, the server odd ones. A stream that is being reset is
+    /// not free.
+    fn free_id(&mut self) -> Option<u16> {
+        let first = match self.role {
+            DtlsRole::Client => 0,
+            DtlsRole::Server => 1,
+        };
+        let used = self.sctp.as_mut()?.association()?.stream_ids();
+        (first..=STREAM_ID_MAX).step_by(2).find(|id| !used.contains(id))
+    }
+
+    fn stream(&mut self, id: u16) -> Option<Stream<'_>> {
+        self.sctp.as_mut()?.association()?.stream(id).ok()
+    }
+
+    fn channel_mut(&mut self, id: u16) -> Option<&mut Channel> {
+        self.channels.iter_mut().find(|channel| channel.id == id)
+    }
+}
+
+fn set_reliability(stream: &mut Stream<'_>, channel_type: ChannelType) -> bool {
+    let (kind, value) = match channel_type.retransmission {
+        Retransmission::Always => (ReliabilityType::Reliable, 0),
+        Retransmission::Times(times) => (ReliabilityType::Rexmit, times),
+        Retransmission::ForMs(ms) => (ReliabilityType::Timed, ms),
+    };
+    stream.set_reliability_params(channel_type.unordered, kind, value).is_ok()
+}

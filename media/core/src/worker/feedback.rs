@@ -1,0 +1,134 @@
+//! RTCP that arrives: reports, requests for packets and for keyframes.
+
+use super::Worker;
+use crate::batch::SendBatch;
+use crate::drops::DropReason;
+use crate::egress::packet::Packet;
+use crate::egress::send::{self, Outlet};
+use crate::ids::{SeqNo, Ssrc};
+use crate::ingress::clock::SenderReportMark;
+use crate::params::Path;
+use crate::peer::routes::Purpose;
+use crate::wire::rtcp::{self, ReportBlock, RtcpPacket, SenderReport};
+use crate::wire::rtp::RtpPacket;
+use crate::worker::keys::{PeerKey, SubscriptionKey};
+use std::time::{Duration, Instant};
+
+/// A longer round trip in a report is a mistake of its sender, or of a clock.
+const RTT_MAX: Duration = Duration::from_secs(10);
+
+impl Worker {
+    pub(super) fn handle_rtcp(
+        &mut self,
+        now: Instant,
+        path: Path,
+        datagram: &mut [u8],
+        out: &mut SendBatch,
+    ) -> Result<(), DropReason> {
+        let key = *self.peers_by_address.get(&path.remote).ok_or(DropReason::UnknownAddress)?;
+        let peer = self.peers.get_mut(key).ok_or(DropReason::UnknownAddress)?;
+        let inbound = peer.inbound.as_mut().ok_or(DropReason::SrtpNotReady)?;
+        let len = inbound.open_rtcp(datagram).map_err(|error| match error.drop_reason() {
+            DropReason::RtpMalformed => DropReason::RtcpMalformed,
+            reason => reason,
+        })?;
+        let plain = datagram.get(..len).ok_or(DropReason::RtcpMalformed)?;
+        for packet in rtcp::compound(plain) {
+            match packet.map_err(|_| DropReason::RtcpMalformed)? {
+                RtcpPacket::SenderReport(report) => {
+                    self.handle_sender_report(now, key, &report);
+                    report.reports.iter().for_each(|block| self.handle_report_block(now, key, &block));
+                }
+                RtcpPacket::ReceiverReport(report) => {
+                    report.reports.iter().for_each(|block| self.handle_report_block(now, key, &block));
+                }
+                RtcpPacket::Nack(nack) => self.handle_nack(now, key, nack.media, nack.lost(), out),
+                RtcpPacket::Pli(pli) => self.handle_keyframe_request(now, key, pli.media, out),
+                RtcpPacket::Fir(fir) => {
+                    fir.entries().for_each(|entry| self.handle_keyframe_request(now, key, entry.ssrc, out));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_sender_report(&mut self, now: Instant, key: PeerKey, report: &SenderReport<'_>) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let Some(target) = peer.routes.lookup(report.ssrc).filter(|t| t.purpose == Purpose::Media) else { return };
+        peer.clock.update(self.clock.ntp(now), report.ntp);
+        let stream = self.tracks.get_mut(target.track).and_then(|track| track.streams.get_mut(target.stream));
+        if let Some(stream) = stream {
+            stream.sender_report = Some(SenderReportMark { ntp: report.ntp, rtp: report.rtp, arrival: now });
+        }
+    }
+
+    /// RFC 3550 section 6.4.1: the round trip from the echo of our last sender report.
+    fn handle_report_block(&mut self, now: Instant, key: PeerKey, block: &ReportBlock) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        if block.lsr == 0 {
+            return;
+        }
+        let units = self.clock.ntp(now).middle32().wrapping_sub(block.lsr).wrapping_sub(block.dlsr);
+        let rtt = Duration::from_nanos((u64::from(units) * 1_000_000_000) >> 16);
+        if rtt <= RTT_MAX {
+            peer.rtt = Some(rtt);
+        }
+    }
+
+    fn subscription_by_ssrc(&self, key: PeerKey, ssrc: Ssrc) -> Option<SubscriptionKey> {
+        let own = &self.peers.get(key)?.subscriptions;
+        own.iter().copied().find(|&s| self.subscriptions.get(s).is_some_and(|s| s.ssrc == ssrc))
+    }
+
+    fn handle_nack(
+        &mut self,
+        now: Instant,
+        key: PeerKey,
+        media: Ssrc,
+        lost: impl Iterator<Item = SeqNo>,
+        out: &mut SendBatch,
+    ) {
+        let Some(subscription) = self.subscription_by_ssrc(key, media) else { return };
+        for seq in lost {
+            match self.resend(now, key, subscription, seq, out) {
+                Ok(()) => self.stats.rtp_retransmitted += 1,
+                Err(reason) => self.stats.drops.count(reason),
+            }
+        }
+    }
+
+    fn resend(
+        &mut self,
+        now: Instant,
+        key: PeerKey,
+        subscription: SubscriptionKey,
+        seq: SeqNo,
+        out: &mut SendBatch,
+    ) -> Result<(), DropReason> {
+        let Self { peers, tracks, subscriptions, .. } = self;
+        let subscription = subscriptions.get_mut(subscription).ok_or(DropReason::UnknownStream)?;
+        let track = tracks.get(subscription.track).ok_or(DropReason::UnknownStream)?;
+        let sent = subscription.history.resend(now, seq).ok_or(DropReason::NotInCache)?;
+        let stream = track.streams.get(sent.stream).ok_or(DropReason::NotInCache)?;
+        let stored = stream.cache.get(sent.ext_seq).ok_or(DropReason::NotInCache)?;
+        let peer = peers.get_mut(key).ok_or(DropReason::SubscriberNotConnected)?;
+        if !peer.resend_budget.take(now, stored.len()) {
+            return Err(DropReason::RetransmissionBudget);
+        }
+        let (to, srtp) = peer.outlet().ok_or(DropReason::SubscriberNotConnected)?;
+        let rtp = RtpPacket::parse(stored).map_err(|_| DropReason::NotInCache)?;
+        let packet = Packet::new(track, sent.stream, sent.ext_seq, false, &rtp).ok_or(DropReason::NotInCache)?;
+        let outgoing = subscription.outgoing_again(sent, &packet).ok_or(DropReason::NoPayloadMapping)?;
+        let outlet = Outlet { to, srtp, kind: track.kind };
+        send::retransmit(subscription, &outlet, &packet, &outgoing, out).map(|_| ())
+    }
+
+    fn handle_keyframe_request(&mut self, now: Instant, key: PeerKey, media: Ssrc, out: &mut SendBatch) {
+        let Some(subscription) = self.subscription_by_ssrc(key, media) else { return };
+        let Some(subscription) = self.subscriptions.get(subscription) else { return };
+        if let Some(stream) = subscription.current.or(subscription.target) {
+            self.request_keyframe(now, subscription.track, stream, out);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Rooms, as far as the core knows them: whose loudness is reported together.
+
+use super::{Table, Worker};
+use crate::control::{Event, RoomEvent, TrackLevel};
+use crate::ids::RoomId;
+use crate::limits::AUDIO_LEVEL_WINDOW;
+use crate::worker::keys::TrackKey;
+use foldhash::fast::FixedState;
+use std::collections::HashMap;
+use std::time::Instant;
+
+#[derive(Default)]
+struct Room {
+    peers: usize,
+    audio: Vec<TrackKey>,
+    /// The last report named someone: one empty report follows.
+    was_loud: bool,
+}
+
+pub(super) struct Rooms {
+    rooms: Table<RoomId, Room>,
+    levels_due: Option<Instant>,
+}
+
+impl Rooms {
+    pub(super) fn new(hasher: FixedState) -> Self {
+        Self { rooms: HashMap::with_hasher(hasher), levels_due: None }
+    }
+
+    pub(super) fn levels_due(&self) -> Option<Instant> {
+        self.levels_due
+    }
+
+    pub(super) fn enter(&mut self, now: Instant, room: RoomId) {
+        self.rooms.entry(room).or_default().peers += 1;
+        self.levels_due.get_or_insert(now + AUDIO_LEVEL_WINDOW);
+    }
+
+    pub(super) fn leave(&mut self, room: RoomId) {
+        if let Some(entry) = self.rooms.get_mut(&room) {
+            entry.peers -= 1;
+            if entry.peers == 0 {
+                self.rooms.remove(&room);
+            }
+        }
+        if self.rooms.is_empty() {
+            self.levels_due = None;
+        }
+    }
+
+    pub(super) fn add_audio(&mut self, room: RoomId, track: TrackKey) {
+        if let Some(entry) = self.rooms.get_mut(&room) {
+            entry.audio.push(track);
+        }
+    }
+
+    pub(super) fn remove_audio(&mut self, room: RoomId, track: TrackKey) {
+        if let Some(entry) = self.rooms.get_mut(&room) {
+            entry.audio.retain(|key| *key != track);
+        }
+    }
+}
+
+impl Worker {
+    /// At the end of a window: how loud each audio track was.
+    pub(super) fn measure_levels(&mut self, now: Instant) {
+        if self.rooms.levels_due.is_none_or(|due| due > now) {
+            return;
+        }
+        self.rooms.levels_due = Some(now + AUDIO_LEVEL_WINDOW);
+        for (&room, entry) in &mut self.rooms.rooms {
+            let tracks = &mut self.tracks;
+            let mut levels: Vec<TrackLevel> = entry
+                .audio
+                .iter()
+                .filter_map(|&key| {
+                    let track = tracks.get_mut(key)?;
+                    let level = track.meter.take()?;
+                    Some(TrackLevel { track: track.id, level })
+                })
+                .collect();
+            if levels.is_empty() && !entry.was_loud {
+                continue;
+            }
+            entry.was_loud = !levels.is_empty();
+            levels.sort_by(|a, b| b.level.total_cmp(&a.level));
+            self.events.push_back(RoomEvent { room, event: Event::AudioLevels { levels } });
+        }
+    }
+}

@@ -1,0 +1,72 @@
+/** Chooses the page for the address and for the phase of the meeting. */
+import { useCallback, useEffect, useRef, useState } from 'react';
+import type { Media } from './devices/media';
+import type { Invitation } from './meeting/invitation';
+import type { Meeting } from './meeting/meeting';
+import type { Options } from './options';
+import type { Route } from './routes';
+import { EndPage } from './ui/EndPage';
+import { MeetingPage } from './ui/MeetingPage';
+import { MissingPage } from './ui/MissingPage';
+import { ConnectingPage } from './ui/ConnectingPage';
+import { PreJoinPage } from './ui/PreJoinPage';
+import { StartPage } from './ui/StartPage';
+import { useStore } from './ui/useStore';
+
+interface Parts {
+  options: Options;
+  invitation: Invitation | undefined;
+  media: Media;
+  meeting: Meeting;
+}
+
+export function App({ route, ...parts }: Parts & { route: Route }) {
+  switch (route.page) {
+    case 'start':
+      return <StartPage />;
+    case 'room':
+      // An invitation names its own room; the address may have been shortened or retyped.
+      return <RoomPages room={parts.invitation?.room ?? route.room} {...parts} />;
+    case 'missing':
+      return <MissingPage />;
+  }
+}
+
+/** A name is kept for this tab only: ward computers are shared. */
+const NAME_KEY = 'consilium.name';
+
+function RoomPages({ room, options, invitation, media, meeting }: Parts & { room: string }) {
+  const { phase, failure } = useStore(meeting.store);
+  const fixedName = invitation?.name;
+  const [name, setName] = useState(fixedName ?? options.name ?? sessionStorage.getItem(NAME_KEY) ?? '');
+
+  const join = useCallback(
+    (as: string) => {
+      setName(as);
+      if (fixedName === undefined) sessionStorage.setItem(NAME_KEY, as);
+      void media.start();
+      void meeting.join({ room, name: as, token: invitation?.token });
+    },
+    [media, meeting, room, invitation, fixedName],
+  );
+
+  const automatic = options.autojoin && name !== '';
+  const begun = useRef(false);
+  useEffect(() => {
+    if (begun.current || !automatic) return;
+    begun.current = true;
+    join(name);
+  }, [automatic, join, name]);
+
+  switch (phase) {
+    case 'idle':
+      if (automatic) return <ConnectingPage />;
+      return <PreJoinPage room={room} name={name} nameFixed={fixedName !== undefined} media={media} onJoin={join} />;
+    case 'connecting':
+      return <ConnectingPage />;
+    case 'joined':
+      return <MeetingPage room={room} meeting={meeting} media={media} />;
+    case 'ended':
+      return <EndPage failure={failure ?? 'unexpected'} onRejoin={() => join(name)} />;
+  }
+}

@@ -1,0 +1,35 @@
+/**
+ * Reads an invitation (a signed token) far enough to greet its owner. The signature is the server's business; nothing
+ * here is a decision about what somebody may do.
+ */
+export interface Invitation {
+  token: string;
+  name: string | undefined;
+  room: string | undefined;
+}
+
+export function readInvitation(fragment: string): Invitation | undefined {
+  const token = fragment.replace(/^#/, '');
+  if (token === '') return undefined;
+  const claims = claimsOf(token);
+  const name = text(claims['name']) ?? text(claims['sub']);
+  const video = claims['video'];
+  const room = typeof video === 'object' && video !== null ? text((video as Record<string, unknown>)['room']) : undefined;
+  return { token, name, room };
+}
+
+function claimsOf(token: string): Record<string, unknown> {
+  try {
+    const payload = (token.split('.')[1] ?? '').replace(/-/g, '+').replace(/_/g, '/');
+    const bytes = Uint8Array.from(atob(payload), (letter) => letter.charCodeAt(0));
+    const claims: unknown = JSON.parse(new TextDecoder().decode(bytes));
+    return typeof claims === 'object' && claims !== null ? (claims as Record<string, unknown>) : {};
+  } catch {
+    // A damaged token is still sent: the server says what is wrong with it.
+    return {};
+  }
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' && value.trim() !== '' ? value : undefined;
+}

@@ -1,0 +1,277 @@
+/**
+ * The one part of the page that speaks to the server. It turns wishes (join, mute, share, leave) into calls of the
+ * client library, and the library's events into `MeetingState`. It never touches the document.
+ */
+import {
+  ConnectionError,
+  type DisconnectReason,
+  type LocalAudioTrack,
+  type LocalVideoTrack,
+  type Participant,
+  PublishTrackError,
+  Room,
+  RoomEvent,
+  ScreenSharePresets,
+  setLogLevel,
+  Track,
+  type TrackPublication,
+} from 'livekit-client';
+import type { Media } from '../devices/media';
+import { classify } from '../devices/problem';
+import type { Options } from '../options';
+import { createStore, type Store } from '../store';
+import { type Failure, failureOfConnect, failureOfDisconnect } from './failure';
+import { requestToken } from './invite';
+import { announce, BEFORE, type MeetingState, nameOf, type Notice, readAbilities, readPeople, type Said } from './state';
+
+export interface JoinRequest {
+  room: string;
+  name: string;
+  token: string | undefined;
+}
+
+/** Events after which a person looks different. */
+const CHANGES = [
+  RoomEvent.TrackPublished,
+  RoomEvent.TrackUnpublished,
+  RoomEvent.TrackSubscribed,
+  RoomEvent.TrackUnsubscribed,
+  RoomEvent.TrackMuted,
+  RoomEvent.TrackUnmuted,
+  RoomEvent.TrackStreamStateChanged,
+  RoomEvent.LocalTrackPublished,
+  RoomEvent.LocalTrackUnpublished,
+  RoomEvent.ActiveSpeakersChanged,
+  RoomEvent.ParticipantConnected,
+  RoomEvent.ParticipantDisconnected,
+  RoomEvent.ParticipantNameChanged,
+  RoomEvent.ParticipantPermissionsChanged,
+] as const;
+
+/** The client library's console messages: for support only, because they name rooms and people. */
+export function chooseLogs(debug: boolean): void {
+  setLogLevel(debug ? 'debug' : 'silent');
+}
+
+export class Meeting {
+  readonly store: Store<MeetingState> = createStore<MeetingState>(BEFORE);
+  private current: Room | undefined;
+  private reading = false;
+  /** Set while we change our own microphone: any other change of it came from the host. */
+  private ownMute = false;
+
+  constructor(
+    private readonly origin: string,
+    private readonly options: Options,
+    private readonly media: Media,
+  ) {}
+
+  /** The client's room, for the support option only. */
+  get room(): Room | undefined {
+    return this.current;
+  }
+
+  async join(request: JoinRequest): Promise<void> {
+    if (this.current !== undefined) return;
+    this.store.set({ ...BEFORE, phase: 'connecting' });
+    const room = new Room(this.roomOptions());
+    this.current = room;
+    let established = false;
+    room.once(RoomEvent.SignalConnected, () => {
+      established = true;
+    });
+    this.listen(room);
+    try {
+      const token = request.token ?? (await requestToken(request.room, request.name));
+      await room.connect(this.origin.replace(/^http/, 'ws'), token);
+    } catch (error) {
+      if (this.current === room) await this.end(room, failureOfConnect(error, established));
+      return;
+    }
+    // Somebody may have left while the connection was being made.
+    if (this.current !== room) return;
+    this.store.set({ phase: 'joined', soundBlocked: !room.canPlaybackAudio });
+    this.say({ what: 'entered' });
+    this.read(room);
+    await this.publishPrepared(room);
+  }
+
+  async leave(): Promise<void> {
+    const room = this.current;
+    if (room !== undefined) await this.end(room, 'left');
+  }
+
+  async setMicrophone(on: boolean): Promise<void> {
+    this.ownMute = true;
+    await this.attempt('microphone', (room) => room.localParticipant.setMicrophoneEnabled(on, this.media.microphoneOptions()));
+    this.ownMute = false;
+    this.say({ what: this.current?.localParticipant.isMicrophoneEnabled === true ? 'microphone.on' : 'microphone.off' });
+  }
+
+  async setCamera(on: boolean): Promise<void> {
+    await this.attempt('camera', (room) => room.localParticipant.setCameraEnabled(on, this.media.cameraOptions()));
+    this.say({ what: this.current?.localParticipant.isCameraEnabled === true ? 'camera.on' : 'camera.off' });
+  }
+
+  async setScreen(on: boolean): Promise<void> {
+    const room = this.current;
+    if (room === undefined) return;
+    if (on && !('getDisplayMedia' in navigator.mediaDevices)) {
+      this.store.set({ notice: { device: 'screen', problem: 'unsupported' } });
+      return;
+    }
+    try {
+      this.store.set({ notice: undefined });
+      await room.localParticipant.setScreenShareEnabled(on, {
+        audio: true,
+        contentHint: 'detail',
+        resolution: ScreenSharePresets.h1080fps15.resolution,
+        selfBrowserSurface: 'exclude',
+        surfaceSwitching: 'include',
+      });
+    } catch (error) {
+      if (error instanceof PublishTrackError) this.store.set({ notice: 'permission' });
+      // Closing the browser's picker is a decision, not a fault.
+      else if (classify(error) !== 'blocked') this.store.set({ notice: { device: 'screen', problem: 'other' } });
+    }
+  }
+
+  async chooseDevice(kind: 'camera' | 'microphone' | 'speaker', id: string): Promise<void> {
+    await this.media.choose(kind, id);
+    const room = this.current;
+    if (room === undefined) return;
+    const browserKind = { camera: 'videoinput', microphone: 'audioinput', speaker: 'audiooutput' } as const;
+    try {
+      await room.switchActiveDevice(browserKind[kind], id === '' ? 'default' : id, id !== '');
+    } catch (error) {
+      if (kind !== 'speaker') this.store.set({ notice: { device: kind, problem: classify(error) } });
+    }
+  }
+
+  /** Browsers let sound start only from a click; this is what the click calls. */
+  async hear(): Promise<void> {
+    await this.current?.startAudio().catch(() => undefined);
+  }
+
+  dismissNotice(): void {
+    this.store.set({ notice: undefined });
+  }
+
+  reset(): void {
+    if (this.current === undefined) this.store.set(BEFORE);
+  }
+
+  private roomOptions(): ConstructorParameters<typeof Room>[0] {
+    const { codec, singlePeerConnection } = this.options;
+    const speaker = this.media.store.get().chosen.speaker;
+    return {
+      adaptiveStream: true,
+      dynacast: true,
+      audioCaptureDefaults: this.media.microphoneOptions(),
+      videoCaptureDefaults: this.media.cameraOptions(),
+      publishDefaults: {
+        simulcast: true,
+        screenShareEncoding: ScreenSharePresets.h1080fps15.encoding,
+        ...(codec === undefined ? {} : { videoCodec: codec }),
+      },
+      ...(singlePeerConnection === undefined ? {} : { singlePeerConnection }),
+      ...(speaker === undefined ? {} : { audioOutput: { deviceId: speaker } }),
+    };
+  }
+
+  private async publishPrepared(room: Room): Promise<void> {
+    const { camera, microphone } = await this.media.handOver();
+    if (this.current !== room) {
+      camera?.stop();
+      microphone?.stop();
+      return;
+    }
+    // Voice first: it is the smaller and the more urgent of the two.
+    const publish = async (track: LocalAudioTrack | LocalVideoTrack | undefined, source: Track.Source, kind: 'camera' | 'microphone') => {
+      if (track === undefined) return;
+      if (this.store.get().may[kind]) await this.attempt(kind, (to) => to.localParticipant.publishTrack(track, { source }));
+      else track.stop();
+    };
+    await Promise.all([
+      publish(microphone, Track.Source.Microphone, 'microphone'),
+      publish(camera, Track.Source.Camera, 'camera'),
+    ]);
+  }
+
+  private async attempt(device: 'camera' | 'microphone', action: (room: Room) => Promise<unknown>): Promise<void> {
+    const room = this.current;
+    if (room === undefined) return;
+    try {
+      await action(room);
+      if (this.store.get().notice !== undefined) this.store.set({ notice: undefined });
+    } catch (error) {
+      if (this.current === room) this.store.set({ notice: noticeOf(device, error) });
+    }
+    this.read(room);
+  }
+
+  private listen(room: Room): void {
+    for (const event of CHANGES) room.on(event, () => this.read(room));
+    const whenJoined = (said: Said) => {
+      if (this.store.get().phase === 'joined') this.say(said);
+    };
+    const link = (state: MeetingState['link']) => () => {
+      if (this.current !== room || this.store.get().link === state) return;
+      this.store.set({ link: state });
+      whenJoined({ what: state === 'up' ? 'reconnected' : 'reconnecting' });
+      this.read(room);
+    };
+    room.on(RoomEvent.Reconnecting, link('reconnecting'));
+    room.on(RoomEvent.SignalReconnecting, link('reconnecting'));
+    room.on(RoomEvent.Reconnected, link('up'));
+    room.on(RoomEvent.ParticipantConnected, (who) => whenJoined({ what: 'joined', name: nameOf(who) }));
+    room.on(RoomEvent.ParticipantDisconnected, (who) => whenJoined({ what: 'left', name: nameOf(who) }));
+    room.on(RoomEvent.TrackPublished, (track, who) => isScreen(track) && whenJoined({ what: 'sharing', name: nameOf(who) }));
+    room.on(RoomEvent.TrackUnpublished, (track, who) => isScreen(track) && whenJoined({ what: 'unshared', name: nameOf(who) }));
+    room.on(RoomEvent.TrackMuted, (track, who) => this.noticeHostMute(track, who));
+    room.on(RoomEvent.AudioPlaybackStatusChanged, () => this.store.set({ soundBlocked: !room.canPlaybackAudio }));
+    room.on(RoomEvent.Disconnected, (reason?: DisconnectReason) => {
+      // A join that fails reports itself, with more detail, through `connect`.
+      if (this.current === room && this.store.get().phase === 'joined') void this.end(room, failureOfDisconnect(reason));
+    });
+  }
+
+  private noticeHostMute(track: TrackPublication, who: Participant): void {
+    if (who.isLocal && track.source === Track.Source.Microphone && !this.ownMute) this.say({ what: 'muted-by-host' });
+  }
+
+  /** Many events arrive together; the page is told once. */
+  private read(room: Room): void {
+    if (this.reading) return;
+    this.reading = true;
+    queueMicrotask(() => {
+      this.reading = false;
+      if (this.current === room && this.store.get().phase === 'joined') {
+        this.store.set({ people: readPeople(room), may: readAbilities(room.localParticipant) });
+      }
+    });
+  }
+
+  private say(said: Said): void {
+    this.store.set({ announcements: announce(this.store.get().announcements, said) });
+  }
+
+  private async end(room: Room, failure: Failure): Promise<void> {
+    this.current = undefined;
+    this.store.set({ ...BEFORE, phase: 'ended', failure });
+    await room.disconnect().catch(() => undefined);
+    const { camera, microphone } = await this.media.handOver();
+    camera?.stop();
+    microphone?.stop();
+  }
+}
+
+function isScreen(track: TrackPublication): boolean {
+  return track.source === Track.Source.ScreenShare;
+}
+
+function noticeOf(device: 'camera' | 'microphone', error: unknown): Notice {
+  if (error instanceof PublishTrackError && error.status === 403) return 'permission';
+  if (error instanceof ConnectionError || error instanceof PublishTrackError) return { device, problem: 'other' };
+  return { device, problem: classify(error) };
+}

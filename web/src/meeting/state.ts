@@ -1,0 +1,112 @@
+/** What the page knows of a meeting: plain values, and how they are read out of the client's room. */
+import { Track } from 'livekit-client';
+import type { LocalParticipant, Participant, RemoteParticipant, Room } from 'livekit-client';
+import type { DeviceProblem } from '../devices/problem';
+import type { Failure } from './failure';
+
+export type MediaTrack = Track;
+
+export interface Person {
+  identity: string;
+  name: string;
+  local: boolean;
+  speaking: boolean;
+  microphone: 'on' | 'muted' | 'none';
+  camera: MediaTrack | undefined;
+  screen: MediaTrack | undefined;
+  sharing: boolean;
+  paused: boolean;
+  sound: MediaTrack[];
+}
+
+export type Said =
+  | { what: 'joined' | 'left' | 'sharing' | 'unshared'; name: string }
+  | { what: 'entered' | 'muted-by-host' | 'reconnecting' | 'reconnected' }
+  | { what: 'microphone.on' | 'microphone.off' | 'camera.on' | 'camera.off' };
+
+export interface Announcement {
+  id: number;
+  said: Said;
+}
+
+export type Notice = { device: 'camera' | 'microphone'; problem: DeviceProblem } | { device: 'screen'; problem: 'other' | 'unsupported' } | 'permission';
+
+export type Ability = 'microphone' | 'camera' | 'screen';
+
+export interface MeetingState {
+  phase: 'idle' | 'connecting' | 'joined' | 'ended';
+  failure: Failure | undefined;
+  link: 'up' | 'reconnecting';
+  people: Person[];
+  may: Record<Ability, boolean>;
+  soundBlocked: boolean;
+  notice: Notice | undefined;
+  announcements: Announcement[];
+}
+
+export const BEFORE: MeetingState = {
+  phase: 'idle',
+  failure: undefined,
+  link: 'up',
+  people: [],
+  may: { microphone: true, camera: true, screen: true },
+  soundBlocked: false,
+  notice: undefined,
+  announcements: [],
+};
+
+/** A screen reader reads the newest; older ones leave the page. */
+const ANNOUNCEMENTS_KEPT = 4;
+
+export function announce(list: Announcement[], said: Said): Announcement[] {
+  const id = (list.at(-1)?.id ?? 0) + 1;
+  return [...list, { id, said }].slice(-ANNOUNCEMENTS_KEPT);
+}
+
+/** The remote people in the order of their arrival, then ourselves: nobody's tile jumps when somebody speaks. */
+export function readPeople(room: Room): Person[] {
+  const remote = [...room.remoteParticipants.values()].sort(byArrival).map(readPerson);
+  return [...remote, readPerson(room.localParticipant)];
+}
+
+export function readAbilities(me: LocalParticipant): MeetingState['may'] {
+  const granted = me.permissions;
+  if (granted === undefined) return BEFORE.may;
+  const may = (source: Track.Source) => {
+    const sources = granted.canPublishSources;
+    return granted.canPublish && (sources.length === 0 || sources.includes(Track.sourceToProto(source)));
+  };
+  return {
+    microphone: may(Track.Source.Microphone),
+    camera: may(Track.Source.Camera),
+    screen: may(Track.Source.ScreenShare),
+  };
+}
+
+export function nameOf(participant: Participant): string {
+  const name = participant.name?.trim();
+  return name === undefined || name === '' ? participant.identity : name;
+}
+
+function readPerson(participant: RemoteParticipant | LocalParticipant): Person {
+  const microphone = participant.getTrackPublication(Track.Source.Microphone);
+  const camera = participant.getTrackPublication(Track.Source.Camera);
+  const screen = participant.getTrackPublication(Track.Source.ScreenShare);
+  return {
+    identity: participant.identity,
+    name: nameOf(participant),
+    local: participant.isLocal,
+    speaking: participant.isSpeaking,
+    microphone: microphone === undefined ? 'none' : microphone.isMuted ? 'muted' : 'on',
+    camera: camera?.isMuted === false ? camera.track : undefined,
+    screen: screen?.isMuted === false ? screen.track : undefined,
+    sharing: screen !== undefined && !screen.isMuted,
+    paused: camera?.track?.streamState === Track.StreamState.Paused,
+    sound: participant.isLocal ? [] : [...participant.audioTrackPublications.values()].flatMap((p) => (p.track ? [p.track] : [])),
+  };
+}
+
+function byArrival(a: RemoteParticipant, b: RemoteParticipant): number {
+  const difference = (a.joinedAt?.getTime() ?? 0) - (b.joinedAt?.getTime() ?? 0);
+  return difference === 0 ? a.identity.localeCompare(b.identity) : difference;
+}

@@ -1,0 +1,33 @@
+import { expect, it } from 'vitest';
+import { parseOptions } from './options';
+
+it('leaves everything at its default without options', () => {
+  expect(parseOptions('')).toEqual({
+    autojoin: false,
+    name: undefined,
+    video: 'hd',
+    codec: undefined,
+    singlePeerConnection: undefined,
+    debug: false,
+  });
+});
+
+it('reads each option', () => {
+  expect(parseOptions('?autojoin=1&name=%20Dr%20Shah%20&video=low&codec=av1&spc=0&debug=1')).toEqual({
+    autojoin: true,
+    name: 'Dr Shah',
+    video: 'low',
+    codec: 'av1',
+    singlePeerConnection: false,
+    debug: true,
+  });
+});
+
+it('ignores values that it does not know', () => {
+  const options = parseOptions('?autojoin=yes&codec=h263&spc=2&video=8k&debug=true&name=');
+  expect(options).toEqual(parseOptions(''));
+});
+
+it('cuts a long name', () => {
+  expect(parseOptions(`?name=${'x'.repeat(500)}`).name).toHaveLength(64);
+});

@@ -1,0 +1,31 @@
+import { describe, expect, it } from 'vitest';
+import { destinationOf, parseRoute, roomPath } from './routes';
+
+describe('routes', () => {
+  it('opens the start page and rooms, and nothing else', () => {
+    expect(parseRoute('/')).toEqual({ page: 'start' });
+    expect(parseRoute('/m/lung-mdt')).toEqual({ page: 'room', room: 'lung-mdt' });
+    expect(parseRoute('/m/lung-mdt/')).toEqual({ page: 'room', room: 'lung-mdt' });
+    for (const path of ['/m/', '/m/a/b', '/m/%E0%A4%A', '/m/..', '/m/a%2Fb', '/x', `/m/${'a'.repeat(65)}`]) {
+      expect(parseRoute(path), path).toEqual({ page: 'missing' });
+    }
+  });
+
+  it('round-trips every valid room code through its address', () => {
+    for (const room of ['first-meeting', 'Ward_7.b', 'Ysgyfaint-ŵ', '1']) {
+      expect(parseRoute(roomPath(room))).toEqual({ page: 'room', room });
+    }
+  });
+
+  it('accepts a code, a code with spaces and a pasted link with its invitation', () => {
+    expect(destinationOf('  lung mdt ')).toBe('/m/lung-mdt');
+    expect(destinationOf('https://meet.example/m/lung-mdt#a.b.c')).toBe('/m/lung-mdt#a.b.c');
+    expect(destinationOf('https://meet.example/m/lung-mdt?video=low#a.b.c')).toBe('/m/lung-mdt#a.b.c');
+  });
+
+  it('refuses what cannot be a room', () => {
+    for (const text of ['', '   ', 'a/b', 'https://meet.example/', '<script>', 'javascript:alert(1)']) {
+      expect(destinationOf(text), text).toBeUndefined();
+    }
+  });
+});

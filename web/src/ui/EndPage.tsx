@@ -1,0 +1,31 @@
+/** The page after a meeting, or instead of one: why, and the one thing to do next. */
+import { t } from '../i18n';
+import type { Failure } from '../meeting/failure';
+import { Layout, Title } from './Layout';
+
+/** Trying again cannot help with these. */
+const FINAL: ReadonlySet<Failure> = new Set(['token-expired', 'token-invalid', 'token-missing', 'room-invalid', 'unsupported', 'removed', 'room-ended']);
+/** We were inside before: the way back is called rejoining. */
+const AFTER: ReadonlySet<Failure> = new Set(['left', 'connection-lost', 'duplicate', 'server-stopped']);
+
+export function EndPage({ failure, onRejoin }: { failure: Failure; onRejoin: () => void }) {
+  const title = t(`end.${failure}.title`);
+  return (
+    <Layout title={title}>
+      <div data-failure={failure}>
+        <Title>{title}</Title>
+        <p className="nhsuk-lede-text">{t(`end.${failure}`)}</p>
+        <div className="nhsuk-button-group">
+          {!FINAL.has(failure) && (
+            <button type="button" className="nhsuk-button" onClick={onRejoin}>
+              {t(AFTER.has(failure) ? 'end.rejoin' : 'end.retry')}
+            </button>
+          )}
+          <a className="nhsuk-button nhsuk-button--secondary" href="/" role="button" draggable="false">
+            {t('end.home')}
+          </a>
+        </div>
+      </div>
+    </Layout>
+  );
+}

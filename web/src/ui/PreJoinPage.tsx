@@ -1,0 +1,140 @@
+/** Before the meeting: who you are, how you look and sound, and what to do if something is wrong. */
+import { type SyntheticEvent, useEffect, useState } from 'react';
+import type { ChoiceKind, DeviceKind, Media, MediaState } from '../devices/media';
+import { t } from '../i18n';
+import { NAME_LENGTH_MAX } from '../options';
+import { DeviceSelect } from './DeviceSelect';
+import { ErrorSummary } from './ErrorSummary';
+import { CameraIcon, CameraOffIcon, MicrophoneIcon, MicrophoneOffIcon } from './icons';
+import { Layout, Title } from './Layout';
+import { LevelMeter } from './LevelMeter';
+import { Problem, RetryButton } from './Problem';
+import { TextField } from './TextField';
+import { ToolButton } from './ToolButton';
+import { useStore } from './useStore';
+import { VideoView } from './VideoView';
+
+interface Props {
+  room: string;
+  name: string;
+  nameFixed: boolean;
+  media: Media;
+  onJoin: (name: string) => void;
+}
+
+export function PreJoinPage({ room, name: initialName, nameFixed, media, onJoin }: Props) {
+  const [name, setName] = useState(initialName);
+  const [missing, setMissing] = useState(0);
+  const state = useStore(media.store);
+  useEffect(() => void media.start(), [media]);
+
+  const submit = (event: SyntheticEvent) => {
+    event.preventDefault();
+    const trimmed = name.trim();
+    if (trimmed === '') setMissing(missing + 1);
+    else onJoin(trimmed);
+  };
+  const wrong = missing > 0 && name.trim() === '';
+  return (
+    <Layout title={t('prejoin.title')} wide>
+      {wrong && <ErrorSummary key={missing} text={t('prejoin.name.error')} target="name" />}
+      <Title>
+        <span className="nhsuk-caption-l">{t('prejoin.room', { room })}</span>
+        {t('prejoin.title')}
+      </Title>
+      <div className="prejoin">
+        <section className="prejoin__self">
+          <Preview state={state} media={media} />
+          <Problems state={state} onRetry={() => void media.start()} />
+        </section>
+        <form className="prejoin__form" onSubmit={submit} noValidate>
+          <TextField
+            id="name"
+            label={t('prejoin.name')}
+            hint={t(nameFixed ? 'prejoin.name.fixed' : 'prejoin.name.hint')}
+            value={name}
+            onChange={setName}
+            error={wrong ? t('prejoin.name.error') : undefined}
+            autoComplete="name"
+            lengthMax={NAME_LENGTH_MAX}
+            readOnly={nameFixed}
+          />
+          <Devices state={state} media={media} />
+          <button type="submit" className="nhsuk-button prejoin__join">
+            {t('prejoin.join')}
+          </button>
+          <p className="nhsuk-hint prejoin__private">{t('prejoin.private')}</p>
+        </form>
+      </div>
+    </Layout>
+  );
+}
+
+function Preview({ state, media }: { state: MediaState; media: Media }) {
+  const { camera, microphone, starting } = state;
+  const waiting = starting && camera.wanted && camera.track === undefined;
+  return (
+    <>
+      <div className="preview">
+        {camera.track ? (
+          <VideoView track={camera.track} label={t('prejoin.preview')} mirrored />
+        ) : (
+          <p className="preview__text">{t(waiting ? 'prejoin.camera.starting' : 'prejoin.camera.off')}</p>
+        )}
+        <div className="preview__tools">
+          <ToolButton
+            label={t('toolbar.microphone')}
+            hint={t(microphone.wanted ? 'toolbar.microphone.on' : 'toolbar.microphone.off')}
+            pressed={microphone.wanted}
+            look={microphone.wanted ? 'plain' : 'off'}
+            onClick={() => void media.setWanted('microphone', !microphone.wanted)}
+          >
+            {microphone.wanted ? <MicrophoneIcon /> : <MicrophoneOffIcon />}
+          </ToolButton>
+          <ToolButton
+            label={t('toolbar.camera')}
+            hint={t(camera.wanted ? 'toolbar.camera.on' : 'toolbar.camera.off')}
+            pressed={camera.wanted}
+            look={camera.wanted ? 'plain' : 'off'}
+            onClick={() => void media.setWanted('camera', !camera.wanted)}
+          >
+            {camera.wanted ? <CameraIcon /> : <CameraOffIcon />}
+          </ToolButton>
+        </div>
+      </div>
+      {waiting && <p className="nhsuk-hint">{t('prejoin.waiting')}</p>}
+      <LevelMeter track={microphone.wanted ? microphone.track?.mediaStreamTrack : undefined} />
+    </>
+  );
+}
+
+function Problems({ state, onRetry }: { state: MediaState; onRetry: () => void }) {
+  const kinds: DeviceKind[] = ['microphone', 'camera'];
+  return kinds.map((kind) => {
+    const problem = state[kind].problem;
+    if (problem === undefined) return null;
+    const what = t(kind === 'microphone' ? 'prejoin.still.hear' : 'prejoin.still.see');
+    return (
+      <Problem key={kind} title={t(`problem.${kind}.${problem}`)} fix={t(`problem.${kind}.${problem}.fix`)}>
+        <p className="problem__fix">{t('prejoin.still', { what })}</p>
+        <RetryButton onRetry={onRetry} />
+      </Problem>
+    );
+  });
+}
+
+function Devices({ state, media }: { state: MediaState; media: Media }) {
+  const kinds: ChoiceKind[] = ['camera', 'microphone', 'speaker'];
+  return kinds
+    .filter((kind) => kind !== 'speaker' || state.choices.speaker.length > 0)
+    .map((kind) => (
+      <DeviceSelect
+        key={kind}
+        kind={kind}
+        prefix="before"
+        choices={state.choices[kind]}
+        chosen={state.chosen[kind]}
+        onChoose={(which, id) => void media.choose(which, id)}
+      />
+    ));
+}
