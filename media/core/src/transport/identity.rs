@@ -139,7 +139,7 @@ mod tests {
         }
         let identity = Identity::generate().unwrap();
         assert_eq!(sendable(&identity).fingerprint(), identity.fingerprint());
-        assert_eq!(identity.fingerprint().bytes.len(), identity.fingerprint().hash.len());
+        assert_eq!(identity.fingerprint().bytes.len(), identity.fingerprint().hash.output_len());
         assert_ne!(Identity::generate().unwrap().fingerprint(), identity.fingerprint());
     }
 }

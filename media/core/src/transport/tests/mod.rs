@@ -61,7 +61,7 @@ fn any_of_several_fingerprints_and_hashes_may_match() {
     world.run_until(World::is_connected);
     let certificate = world.transport.dtls.peer_certificate().unwrap().to_vec();
     for hash in [FingerprintHash::Sha256, FingerprintHash::Sha384, FingerprintHash::Sha512] {
-        let wrong = Fingerprint { hash, bytes: vec![0; hash.len()] };
+        let wrong = Fingerprint { hash, bytes: vec![0; hash.output_len()] };
         let right = Fingerprint { hash, bytes: certificate_hash(hash, &certificate) };
         let mut world = World::between(DtlsRole::Client, &theirs, 3, 0.0, |remote| {
             remote.fingerprints = vec![wrong, right];
