@@ -1,5 +1,7 @@
 //! The command line and the configuration, from outside: layers, errors, tokens, development credentials.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise, helpers included")]
+
 use consilium::config::{self, ConfigErrors, Loaded, Overrides};
 use consilium_signaling::access::{ApiKeys, Claims};
 use std::os::unix::fs::PermissionsExt;

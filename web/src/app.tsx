@@ -25,7 +25,8 @@ export function App({ route, ...parts }: Parts & { route: Route }) {
     case 'start':
       return <StartPage />;
     case 'room':
-      return <RoomPages room={route.room} {...parts} />;
+      // An invitation names its own room; the address may have been shortened or retyped.
+      return <RoomPages room={parts.invitation?.room ?? route.room} {...parts} />;
     case 'missing':
       return <MissingPage />;
   }

@@ -8,6 +8,8 @@ describe('refused tokens', () => {
     ['token is expired', 'token-expired'],
     ['this link has expired: ask for a new one', 'token-expired'],
     ['token is not yet valid', 'token-early'],
+    ['the access token is not valid yet', 'token-early'],
+    ['the access token does not grant joining a room', 'token-invalid'],
     ['room is full', 'room-full'],
     ['room has reached its maximum number of participants', 'room-full'],
     ['requested room does not exist', 'room-ended'],
@@ -40,7 +42,7 @@ describe('connection errors', () => {
 });
 
 it('maps the answers of the join endpoint', () => {
-  expect(failureOfProblem(403, 'open_rooms_disabled')).toBe('token-missing');
+  expect(failureOfProblem(403, 'rooms_closed')).toBe('token-missing');
   expect(failureOfProblem(422, 'invalid_room')).toBe('room-invalid');
   expect(failureOfProblem(422, 'invalid_name')).toBe('name-invalid');
   expect(failureOfProblem(503, undefined)).toBe('busy');

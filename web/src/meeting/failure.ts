@@ -82,7 +82,7 @@ function failureOfStatus(status: number | undefined): Failure {
 export function failureOfRefusal(message: string): Failure {
   const text = message.toLowerCase();
   if (/\bfull\b|max(imum)?[ _-]?(number of )?participants|participant limit/.test(text)) return 'room-full';
-  if (/not yet valid|\bnot.?before\b|\bnbf\b/.test(text)) return 'token-early';
+  if (/not (yet valid|valid yet)|\bnot.?before\b|\bnbf\b/.test(text)) return 'token-early';
   if (/expired/.test(text)) return 'token-expired';
   if (/room does not exist|room (has )?(ended|closed)/.test(text)) return 'room-ended';
   return 'token-invalid';

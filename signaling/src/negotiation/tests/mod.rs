@@ -1,0 +1,1 @@
+//! Properties of the negotiation, on offers of real browsers.

@@ -1,0 +1,52 @@
+// Firefox and Chromium in one room, both ways.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { assertNoErrors, closeAll, launchChromium, open } from './lib/chromium.mjs';
+import { launchFirefox, openInFirefox } from './lib/firefox.mjs';
+import { keepsReceiving, seesAndHears, tileOf } from './lib/meeting.mjs';
+import { hostAddress, startServer } from './lib/server.mjs';
+
+let server;
+let chromium;
+let firefox;
+before(async () => {
+  const mediaAddress = hostAddress();
+  assert.ok(mediaAddress, 'this host has no IPv4 address but loopback, with which Firefox makes no ICE pair');
+  server = await startServer({ mediaAddress });
+  chromium = await launchChromium();
+  firefox = await launchFirefox();
+});
+after(async () => {
+  await firefox?.close();
+  await chromium?.close();
+  await server?.stop();
+});
+
+for (const [mode, spc] of [['one peer connection', '1'], ['two peer connections', '0']]) {
+  test(`Firefox and Chromium see and hear each other with ${mode}`, async (t) => {
+    const room = `mixed-${spc}`;
+    const anna = await open(chromium, server.link(room, 'anna', { spc }));
+    const fritz = await openInFirefox(firefox, server.link(room, 'fritz', { spc }));
+    fritz.identity = 'fritz';
+    anna.identity = 'anna';
+    const [inFirefox, inChromium] = await Promise.all([
+      seesAndHears(fritz, ['anna'], 20_000),
+      seesAndHears(anna, ['fritz'], 20_000),
+    ]);
+    t.diagnostic(`Firefox after ${inFirefox.toFixed(0)} ms, Chromium after ${inChromium.toFixed(0)} ms`);
+
+    const muted = `${tileOf('fritz')}[aria-label*="Microphone off"]`;
+    await fritz.locator('[aria-label="Microphone"][aria-pressed="true"]').click();
+    await anna.waitForSelector(muted, { timeout: 1_000, state: 'attached' });
+    await fritz.locator('[aria-label="Microphone"][aria-pressed="false"]').click();
+    await anna.waitForSelector(muted, { timeout: 1_000, state: 'detached' });
+    await Promise.all([keepsReceiving(fritz, ['anna']), keepsReceiving(anna, ['fritz'])]);
+
+    await fritz.locator('[aria-label="Leave"]').click();
+    await anna.waitForSelector(tileOf('fritz'), { state: 'detached', timeout: 1_000 });
+    assertNoErrors(anna);
+    assert.deepEqual(fritz.errors, []);
+    await closeAll(anna);
+    await fritz.close();
+  });
+}

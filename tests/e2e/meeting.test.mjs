@@ -1,0 +1,177 @@
+// Three Chromium pages in one room: they see and hear each other, and each sees what the others do.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { assertNoErrors, closeAll, launchChromium, open } from './lib/chromium.mjs';
+import { endedWith, joined, keepsReceiving, received, seesAndHears, tileOf, visibleWithin } from './lib/meeting.mjs';
+import { startServer } from './lib/server.mjs';
+import { until } from './lib/wait.mjs';
+
+const SEEN_AND_HEARD_WITHIN_MS = 5_000;
+const NOTICED_WITHIN_MS = 1_000;
+const LATE_PICTURE_WITHIN_MS = 2_000;
+
+for (const [mode, spc] of [['one peer connection', '1'], ['two peer connections', '0']]) {
+  describe(`with ${mode}`, () => {
+    let server;
+    let browser;
+    const join = async (room, identity, options = {}, grants = {}) => {
+      const page = await open(browser, server.link(room, identity, { spc, ...options }, grants));
+      page.identity = identity;
+      return page;
+    };
+    const three = async (room) => {
+      const names = ['anna', 'ben', 'cara'];
+      const pages = await Promise.all(names.map((name) => join(room, name)));
+      await Promise.all(pages.map((page) => seesAndHears(page, names.filter((name) => name !== page.identity), 15_000)));
+      return pages;
+    };
+
+    before(async () => {
+      [server, browser] = await Promise.all([startServer(), launchChromium()]);
+    });
+    after(async () => {
+      await browser?.close();
+      const end = await server?.stop();
+      assert.equal(end?.code, 0, `the server did not end well: ${JSON.stringify(end)}`);
+    });
+
+    test('three pages see and hear each other within 5 s of opening the link', async (t) => {
+      const names = ['anna', 'ben', 'cara'];
+      const pages = await Promise.all(names.map((name) => join('three', name)));
+      const times = await Promise.all(
+        pages.map((page) => seesAndHears(page, names.filter((name) => name !== page.identity), SEEN_AND_HEARD_WITHIN_MS)),
+      );
+      t.diagnostic(`seen and heard after ${times.map((time) => time.toFixed(0)).join(', ')} ms`);
+      const connections = await pages[0].evaluate(() => window.__consilium.room.options.singlePeerConnection);
+      assert.equal(connections, spc === '1');
+      assertNoErrors(...pages);
+      await closeAll(...pages);
+    });
+
+    test('the others see within 1 s that somebody turned the microphone off and on', async (t) => {
+      const [anna, ben, cara] = await three('mute');
+      const mute = () => anna.getByRole('button', { name: 'Microphone', exact: true }).click();
+      const muted = `${tileOf('anna')}[aria-label*="Microphone off"]`;
+      const off = await Promise.all([
+        visibleWithin(ben, muted, 'attached', mute, NOTICED_WITHIN_MS),
+        visibleWithin(cara, muted, 'attached', async () => {}, NOTICED_WITHIN_MS),
+      ]);
+      const heard = (await received(ben)).anna.energy;
+      const on = await Promise.all([
+        visibleWithin(ben, muted, 'detached', mute, NOTICED_WITHIN_MS),
+        visibleWithin(cara, muted, 'detached', async () => {}, NOTICED_WITHIN_MS),
+      ]);
+      await until('ben hears anna again', async () => (await received(ben)).anna.energy > heard, 5_000);
+      t.diagnostic(`off after ${Math.max(...off).toFixed(0)} ms, on after ${Math.max(...on).toFixed(0)} ms`);
+      assertNoErrors(anna, ben, cara);
+      await closeAll(anna, ben, cara);
+    });
+
+    test('a camera that goes off becomes initials, and a picture again when it comes back', async () => {
+      const anna = await join('camera', 'anna');
+      const ben = await join('camera', 'ben');
+      await seesAndHears(ben, ['anna'], 15_000);
+      const camera = () => anna.getByRole('button', { name: 'Camera', exact: true }).click();
+      await visibleWithin(ben, `${tileOf('anna')} .tile__initials`, 'visible', camera, NOTICED_WITHIN_MS);
+      await camera();
+      await ben.waitForSelector(`${tileOf('anna')} video`, { timeout: 5_000 });
+      await keepsReceiving(ben, ['anna']);
+      assertNoErrors(anna, ben);
+      await closeAll(anna, ben);
+    });
+
+    test('the others see within 1 s that somebody left', async (t) => {
+      const [anna, ben, cara] = await three('leave');
+      const leave = () => anna.getByRole('button', { name: 'Leave', exact: true }).click();
+      const times = await Promise.all([
+        visibleWithin(ben, tileOf('anna'), 'detached', leave, NOTICED_WITHIN_MS),
+        visibleWithin(cara, tileOf('anna'), 'detached', async () => {}, NOTICED_WITHIN_MS),
+      ]);
+      t.diagnostic(`gone after ${Math.max(...times).toFixed(0)} ms`);
+      await endedWith(anna, 'left');
+      await keepsReceiving(ben, ['cara']);
+      await anna.getByRole('button', { name: 'Rejoin the meeting' }).click();
+      await ben.waitForSelector(`${tileOf('anna')} video`, { timeout: 10_000 });
+      await keepsReceiving(ben, ['anna', 'cara']);
+      assertNoErrors(anna, ben, cara);
+      await closeAll(anna, ben, cara);
+    });
+
+    test('a participant whom the host removes is told so, and the others see it within 1 s', async (t) => {
+      const [anna, ben, cara] = await three('removed');
+      const remove = () => server.rooms.removeParticipant('removed', 'anna');
+      const times = await Promise.all([
+        visibleWithin(ben, tileOf('anna'), 'detached', remove, NOTICED_WITHIN_MS),
+        visibleWithin(cara, tileOf('anna'), 'detached', async () => {}, NOTICED_WITHIN_MS),
+      ]);
+      t.diagnostic(`gone after ${Math.max(...times).toFixed(0)} ms`);
+      await endedWith(anna, 'removed');
+      await keepsReceiving(ben, ['cara']);
+      await closeAll(anna, ben, cara);
+    });
+
+    test('a page that joins late gets a picture within 2 s', async (t) => {
+      const [anna, ben, cara] = await three('late');
+      const dora = await join('late', 'dora');
+      const { took } = await until(
+        'dora gets pictures',
+        async () => {
+          const now = await received(dora);
+          return ['anna', 'ben', 'cara'].every((other) => now[other]?.frames > 0);
+        },
+        15_000,
+      );
+      const sinceOpening = performance.now() - dora.openedAt;
+      t.diagnostic(`first pictures ${sinceOpening.toFixed(0)} ms after opening the link`);
+      assert.ok(took <= LATE_PICTURE_WITHIN_MS, `took ${took.toFixed(0)} ms`);
+      await closeAll(anna, ben, cara, dora);
+    });
+
+    test('a shared screen is seen by the others, large, and disappears when sharing stops', async () => {
+      const anna = await join('share', 'anna');
+      const ben = await join('share', 'ben');
+      await seesAndHears(ben, ['anna'], 15_000);
+      const share = () => anna.getByRole('button', { name: 'Share screen', exact: true }).click();
+      await share();
+      await ben.waitForSelector('[data-screen-of="anna"] video', { timeout: 5_000 });
+      await until('ben decodes the screen', async () => (await received(ben)).anna.screenFrames > 1, 10_000);
+      const box = await ben.locator('[data-screen-of="anna"]').boundingBox();
+      const tile = await ben.locator(tileOf('anna')).boundingBox();
+      assert.ok(box.width * box.height > 4 * tile.width * tile.height, 'the screen is the largest thing on the page');
+      await visibleWithin(ben, '[data-screen-of="anna"]', 'detached', share, 5_000);
+      await keepsReceiving(ben, ['anna']);
+      assertNoErrors(anna, ben);
+      await closeAll(anna, ben);
+    });
+
+    test('the same invitation opened twice moves the meeting to the newer page', async () => {
+      const first = await join('twice', 'anna');
+      await joined(first);
+      const second = await join('twice', 'anna');
+      await endedWith(first, 'duplicate');
+      await joined(second);
+      await closeAll(first, second);
+    });
+
+    test('an observer sees and hears, and cannot send', async () => {
+      const anna = await join('observer', 'anna');
+      const olga = await join('observer', 'olga', {}, { canPublish: false });
+      await seesAndHears(olga, ['anna'], 15_000);
+      const microphone = olga.getByRole('button', { name: 'Microphone', exact: true });
+      await until('the button says so', async () => (await microphone.getAttribute('aria-disabled')) === 'true', 5_000);
+      const published = await olga.evaluate(() => window.__consilium.room.localParticipant.trackPublications.size);
+      assert.equal(published, 0);
+      assertNoErrors(anna);
+      await closeAll(anna, olga);
+    });
+
+    test('a host who deletes the room ends the meeting for everybody', async () => {
+      const anna = await join('deleted', 'anna');
+      const ben = await join('deleted', 'ben');
+      await Promise.all([joined(anna), joined(ben)]);
+      await server.rooms.deleteRoom('deleted');
+      await Promise.all([endedWith(anna, 'room-ended'), endedWith(ben, 'room-ended')]);
+      await closeAll(anna, ben);
+    });
+  });
+}
