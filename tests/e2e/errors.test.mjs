@@ -76,7 +76,7 @@ test('a server that is gone says that the meeting could not be reached', async (
 });
 
 test('a blocked camera and microphone say how to allow them, and one can join without', async () => {
-  const bare = await launchChromium({ devices: 'none' });
+  const bare = await launchChromium({ devices: 'asked' });
   try {
     const page = await newPage(bare);
     const session = await page.context().newCDPSession(page);

@@ -53,15 +53,11 @@ impl Negotiation {
         if offered.len() < self.sections.len() {
             return Err(NegotiationError::SectionsReordered);
         }
-        for (section, remote) in self.sections.iter().zip(offered) {
-            let same = section.mid == remote.mid
-                && (section.is_rejected()
-                    || remote.is_rejected()
-                    || (section.kind() == remote.kind()
-                        && section.remote.as_ref().is_some_and(|old| old.is_data() == remote.is_data())));
-            if !same && !section.is_rejected() {
-                return Err(NegotiationError::SectionsReordered);
-            }
+        let keeps_place = |(section, remote): (&Section, &RemoteSection)| {
+            section.is_rejected() || (section.mid == remote.mid && section.is_for(remote))
+        };
+        if !self.sections.iter().zip(offered).all(keeps_place) {
+            return Err(NegotiationError::SectionsReordered);
         }
         Ok(())
     }

@@ -305,13 +305,13 @@ fn parse_profile(level_id: &str) -> Option<H264Profile> {
 }
 
 /// The parameters that an answer repeats: those that both sides must share. Preferences of the far side as a receiver
-/// (`stereo`, `usedtx`, `maxaveragebitrate`) would become instructions to it as a sender, so they are chosen elsewhere.
+/// (`stereo`, `usedtx`, `maxaveragebitrate`, `max-fs`) would become instructions to it as a sender, so they are chosen elsewhere.
 fn kept_fmtp(codec: Codec, given: Vec<(String, String)>) -> Vec<(String, String)> {
     let keys: &[&str] = match codec {
         Codec::Opus => &["minptime", "useinbandfec", "maxplaybackrate", "cbr"],
         Codec::Red => &[""],
-        Codec::Vp8 => &["max-fs", "max-fr"],
-        Codec::Vp9 => &["profile-id", "max-fs", "max-fr"],
+        Codec::Vp8 => &[],
+        Codec::Vp9 => &["profile-id"],
         Codec::H264 => &["level-asymmetry-allowed", "packetization-mode", "profile-level-id"],
         Codec::Av1 => &["level-idx", "profile", "tier"],
     };

@@ -80,11 +80,7 @@ impl Negotiation {
             Setup::Either => return Err(NegotiationError::InvalidSetup),
         };
         self.check_transport(&transport, role)?;
-        let fits = |(section, remote): (&Section, &RemoteSection)| {
-            let same_media = remote.is_rejected()
-                || (section.kind() == remote.kind() && matches!(section.media, Media::Data { .. }) == remote.is_data());
-            section.mid == remote.mid && same_media
-        };
+        let fits = |(section, remote): (&Section, &RemoteSection)| section.mid == remote.mid && section.is_for(remote);
         if sections.len() != self.sections.len() || !self.sections.iter().zip(&sections).all(fits) {
             return Err(NegotiationError::SectionsReordered);
         }

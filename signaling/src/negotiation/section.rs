@@ -53,6 +53,12 @@ impl Section {
         }
     }
 
+    /// Of the same media as before, or stopped.
+    pub(super) fn is_for(&self, remote: &RemoteSection) -> bool {
+        let data = matches!(self.media, Media::Data { .. });
+        remote.is_rejected() || (self.kind() == remote.kind() && data == remote.is_data())
+    }
+
     /// The far side stopped it, or either side cannot use it.
     pub(super) fn is_rejected(&self) -> bool {
         matches!(self.media, Media::Rejected { .. }) || self.remote.as_ref().is_some_and(RemoteSection::is_rejected)

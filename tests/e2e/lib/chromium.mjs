@@ -15,14 +15,17 @@ const QUIET = [
   '--disable-renderer-backgrounding',
   '--disable-background-timer-throttling',
 ];
-const FAKE_DEVICES = [
-  '--use-fake-device-for-media-stream',
-  '--use-fake-ui-for-media-stream',
-  '--autoplay-policy=no-user-gesture-required',
-];
+const FAKE_DEVICES = ['--use-fake-device-for-media-stream', '--autoplay-policy=no-user-gesture-required'];
+/** Answers every question for a device with yes. */
+const FAKE_CONSENT = ['--use-fake-ui-for-media-stream'];
 
-export function launchChromium({ devices = 'fake' } = {}) {
-  const args = devices === 'fake' ? [...QUIET, ...FAKE_DEVICES] : QUIET;
+/** `devices`: 'allowed', 'asked' (permissions are the test's), or 'none' at all. */
+export function launchChromium({ devices = 'allowed' } = {}) {
+  const args = {
+    allowed: [...QUIET, ...FAKE_DEVICES, ...FAKE_CONSENT],
+    asked: [...QUIET, ...FAKE_DEVICES],
+    none: QUIET,
+  }[devices];
   return chromium.launch({ executablePath: process.env.CHROMIUM_BIN ?? '/usr/bin/chromium', headless: true, args });
 }
 

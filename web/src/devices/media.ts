@@ -85,6 +85,11 @@ export class Media {
     }
   }
 
+  /** What was on at the end of a meeting is on when it is joined again, and nothing else. */
+  remember(kind: DeviceKind, wanted: boolean): void {
+    this.patch(kind, { wanted });
+  }
+
   /** Waits for a start under way, then gives the tracks away; the caller stops them. */
   async handOver(): Promise<HandedOver> {
     await this.underWay;

@@ -105,12 +105,16 @@ export class Meeting {
     this.ownMute = true;
     await this.attempt('microphone', (room) => room.localParticipant.setMicrophoneEnabled(on, this.media.microphoneOptions()));
     this.ownMute = false;
-    this.say({ what: this.current?.localParticipant.isMicrophoneEnabled === true ? 'microphone.on' : 'microphone.off' });
+    const isOn = this.current?.localParticipant.isMicrophoneEnabled === true;
+    this.media.remember('microphone', isOn);
+    this.say({ what: isOn ? 'microphone.on' : 'microphone.off' });
   }
 
   async setCamera(on: boolean): Promise<void> {
     await this.attempt('camera', (room) => room.localParticipant.setCameraEnabled(on, this.media.cameraOptions()));
-    this.say({ what: this.current?.localParticipant.isCameraEnabled === true ? 'camera.on' : 'camera.off' });
+    const isOn = this.current?.localParticipant.isCameraEnabled === true;
+    this.media.remember('camera', isOn);
+    this.say({ what: isOn ? 'camera.on' : 'camera.off' });
   }
 
   async setScreen(on: boolean): Promise<void> {
@@ -237,7 +241,9 @@ export class Meeting {
   }
 
   private noticeHostMute(track: TrackPublication, who: Participant): void {
-    if (who.isLocal && track.source === Track.Source.Microphone && !this.ownMute) this.say({ what: 'muted-by-host' });
+    if (!who.isLocal || track.source !== Track.Source.Microphone || this.ownMute) return;
+    this.media.remember('microphone', false);
+    this.say({ what: 'muted-by-host' });
   }
 
   /** Many events arrive together; the page is told once. */

@@ -73,6 +73,8 @@ export function PreJoinPage({ room, name: initialName, nameFixed, media, onJoin 
 function Preview({ state, media }: { state: MediaState; media: Media }) {
   const { camera, microphone, starting } = state;
   const waiting = starting && camera.wanted && camera.track === undefined;
+  // A device that was wanted and did not start is off; the next click tries again.
+  const on = (kind: DeviceKind) => state[kind].wanted && state[kind].problem === undefined;
   return (
     <>
       <div className="preview">
@@ -84,21 +86,21 @@ function Preview({ state, media }: { state: MediaState; media: Media }) {
         <div className="preview__tools">
           <ToolButton
             label={t('toolbar.microphone')}
-            hint={t(microphone.wanted ? 'toolbar.microphone.on' : 'toolbar.microphone.off')}
-            pressed={microphone.wanted}
-            look={microphone.wanted ? 'plain' : 'off'}
-            onClick={() => void media.setWanted('microphone', !microphone.wanted)}
+            hint={t(on('microphone') ? 'toolbar.microphone.on' : 'toolbar.microphone.off')}
+            pressed={on('microphone')}
+            look={on('microphone') ? 'plain' : 'off'}
+            onClick={() => void media.setWanted('microphone', !on('microphone'))}
           >
-            {microphone.wanted ? <MicrophoneIcon /> : <MicrophoneOffIcon />}
+            {on('microphone') ? <MicrophoneIcon /> : <MicrophoneOffIcon />}
           </ToolButton>
           <ToolButton
             label={t('toolbar.camera')}
-            hint={t(camera.wanted ? 'toolbar.camera.on' : 'toolbar.camera.off')}
-            pressed={camera.wanted}
-            look={camera.wanted ? 'plain' : 'off'}
-            onClick={() => void media.setWanted('camera', !camera.wanted)}
+            hint={t(on('camera') ? 'toolbar.camera.on' : 'toolbar.camera.off')}
+            pressed={on('camera')}
+            look={on('camera') ? 'plain' : 'off'}
+            onClick={() => void media.setWanted('camera', !on('camera'))}
           >
-            {camera.wanted ? <CameraIcon /> : <CameraOffIcon />}
+            {on('camera') ? <CameraIcon /> : <CameraOffIcon />}
           </ToolButton>
         </div>
       </div>
