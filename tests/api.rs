@@ -1,8 +1,13 @@
 //! The HTTP surface of a running server, over real sockets: joins, tokens, the server API, pages, metrics and probes.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise, helpers included")]
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use consilium::app::App;
 use consilium::config::{Config, Secret};
 use consilium_signaling::access::{ApiKeys, Claims, VideoGrants};
+use futures_util::StreamExt;
 use livekit_protocol as proto;
 use prost::Message;
 use serde_json::{Value, json};
@@ -303,6 +308,33 @@ async fn the_server_api_speaks_json_and_protobuf() {
     assert_eq!(deleted.status, 200, "{}", deleted.text());
     let refused = server.http(&Request::post(&list, "application/json", "{}").bearer("x.y.z")).await;
     assert_eq!((refused.status, refused.json()["code"].as_str()), (401, Some("unauthenticated")));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_websocket_is_upgraded_and_hears_of_the_join_first() {
+    let server = Server::closed().await;
+    let token = server.token(joiner());
+    let client = proto::ClientInfo { protocol: 17, ..proto::ClientInfo::default() };
+    let request = proto::JoinRequest { client_info: Some(client), ..proto::JoinRequest::default() };
+    let wrapped = proto::WrappedJoinRequest { join_request: request.encode_to_vec(), ..Default::default() };
+    let wrapped = URL_SAFE_NO_PAD.encode(wrapped.encode_to_vec());
+    let address = server.app.http_addr();
+    for path in [
+        format!("/rtc?protocol=17&access_token={token}"),
+        format!("/rtc/v1?join_request={wrapped}&access_token={token}"),
+    ] {
+        let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{address}{path}")).await.unwrap();
+        let first = socket.next().await.unwrap().unwrap().into_data();
+        let first = proto::SignalResponse::decode(first).unwrap();
+        let Some(proto::signal_response::Message::Join(join)) = first.message else { panic!("not a join: {first:?}") };
+        assert_eq!(join.room.unwrap().name, "mdt");
+        assert_eq!(join.participant.unwrap().identity, "dr-1");
+        assert!(join.server_info.is_some_and(|info| !info.version.is_empty()));
+        socket.close(None).await.unwrap();
+    }
+    let metrics = server.ops("/metrics").await;
+    assert!(metrics.text().contains("\nconsilium_joins_total{result=\"ok\"} 2\n"), "{}", metrics.text());
     server.stop().await;
 }
 

@@ -1,7 +1,10 @@
 //! The command line and the configuration, from outside: layers, errors, tokens, development credentials.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise, helpers included")]
+
 use consilium::config::{self, ConfigErrors, Loaded, Overrides};
 use consilium_signaling::access::{ApiKeys, Claims};
+use std::io::BufRead;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -301,6 +304,41 @@ fn a_missing_or_broken_file_is_named() {
     let output = command(&folder, &["config", "check"]).env("CONSILIUM_CONFIG", "consilium.toml").output().unwrap();
     assert!(!output.status.success());
     assert!(text(&output.stderr).contains("line 2"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn the_server_prints_a_link_logs_in_json_and_stops_in_order() {
+    let folder = Folder::new("serve");
+    let file = folder.file(
+        "[http]\nlisten = \"127.0.0.1:0\"\n[ops]\nlisten = \"127.0.0.1:0\"\n[media]\nudp_port = 0\nworkers = 1\n\
+         [log]\nformat = \"json\"\n",
+    );
+    for signal in ["-TERM", "-INT"] {
+        let mut child = command(&folder, &["--config", file.to_str().unwrap()])
+            .env("CONSILIUM_PORT", "tcp://10.0.0.1:80")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // The link is printed once everything listens.
+        let mut link = String::new();
+        std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut link).unwrap();
+        assert!(link.contains("http://localhost:") && link.trim().ends_with("/m/first-meeting"), "{link}");
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{signal}");
+        let log = text(&output.stderr);
+        let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        for part in
+            ["development credentials are in use", "rooms are open", "CONSILIUM_PORT", "the server is ready", "stopped"]
+        {
+            assert!(log.contains(part), "{part} is missing in: {log}");
+        }
+        assert!(lines.iter().all(|line| line["level"].is_string() && line["timestamp"].is_string()));
+        let pair = std::fs::read_to_string(folder.0.join("data/development-credentials.toml")).unwrap();
+        let pair: toml::Table = pair.parse().unwrap();
+        assert!(!log.contains(pair["secret"].as_str().unwrap()));
+    }
 }
 
 #[test]

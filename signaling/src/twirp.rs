@@ -99,18 +99,18 @@ impl Format {
 /// What a call demands of the token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Demand<'a> {
-    RoomCreate,
-    RoomList,
+    Create,
+    List,
     /// Administration of this room.
-    RoomAdmin(&'a str),
+    Administer(&'a str),
 }
 
 impl Demand<'_> {
     fn check(self, claims: &Claims) -> Result<(), TwirpError> {
         let (is_met, message) = match self {
-            Self::RoomCreate => (claims.video.room_create, "the access token does not grant roomCreate"),
-            Self::RoomList => (claims.video.room_list, "the access token does not grant roomList"),
-            Self::RoomAdmin(room) => {
+            Self::Create => (claims.video.room_create, "the access token does not grant roomCreate"),
+            Self::List => (claims.video.room_list, "the access token does not grant roomList"),
+            Self::Administer(room) => {
                 (claims.video.may_administer(room), "the access token does not grant roomAdmin for this room")
             }
         };
@@ -130,9 +130,9 @@ impl Call {
     async fn dispatch(self, method: &str) -> Result<Response, TwirpError> {
         let rooms = self.rooms.clone();
         match method {
-            "CreateRoom" => self.run(|_| Demand::RoomCreate, |request| rooms.create_room(request)).await,
-            "ListRooms" => self.run(|_| Demand::RoomList, |request| rooms.list_rooms(request)).await,
-            "DeleteRoom" => self.run(|_| Demand::RoomCreate, |request| rooms.delete_room(request)).await,
+            "CreateRoom" => self.run(|_| Demand::Create, |request| rooms.create_room(request)).await,
+            "ListRooms" => self.run(|_| Demand::List, |request| rooms.list_rooms(request)).await,
+            "DeleteRoom" => self.run(|_| Demand::Create, |request| rooms.delete_room(request)).await,
             "ListParticipants" => self.administer(|request| rooms.list_participants(request)).await,
             "GetParticipant" => self.administer(|request| rooms.get_participant(request)).await,
             "RemoveParticipant" => self.administer(|request| rooms.remove_participant(request)).await,
@@ -154,7 +154,7 @@ impl Call {
         P: Message + Serialize,
         F: Future<Output = Result<P, Refusal>>,
     {
-        self.run(|request: &Q| Demand::RoomAdmin(request.room()), verb).await
+        self.run(|request: &Q| Demand::Administer(request.room()), verb).await
     }
 
     async fn run<Q, P, F>(
@@ -176,7 +176,7 @@ impl Call {
     /// A method of the service that this server does not have. Who may not call it is not told so.
     fn refuse<Q: Message + Default + DeserializeOwned + InRoom>(self) -> Result<Response, TwirpError> {
         let request: Q = self.format.decode(&self.body)?;
-        Demand::RoomAdmin(request.room()).check(&self.claims)?;
+        Demand::Administer(request.room()).check(&self.claims)?;
         Err(TwirpError::new(Code::Unimplemented, "this server does not offer this method"))
     }
 }

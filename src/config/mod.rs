@@ -78,6 +78,8 @@ pub struct RoomSettings {
     pub empty_timeout_seconds: u32,
     /// How long a room is kept after the last one left.
     pub departure_timeout_seconds: u32,
+    /// Rooms at a time.
+    pub rooms_max: usize,
     /// Participants in a room; 0 leaves only the server's own bound.
     pub participants_max: u32,
 }
@@ -142,7 +144,13 @@ impl Default for Config {
                 send_buffer_bytes: SOCKET_BUFFER_BYTES_DEFAULT,
                 pin_workers: false,
             },
-            rooms: RoomSettings { empty_timeout_seconds: 300, departure_timeout_seconds: 20, participants_max: 0 },
+            rooms: RoomSettings {
+                empty_timeout_seconds: 300,
+                departure_timeout_seconds: 20,
+                // The design unit is one hospital trust with 132 meetings at peak; this is ten of them.
+                rooms_max: 1_500,
+                participants_max: 0,
+            },
             log: LogConfig { format: LogFormat::Text, filter: "info".into() },
         }
     }

@@ -24,6 +24,7 @@ pub(super) fn violations(config: &Config) -> Vec<(&'static str, String)> {
     check_credentials(config, &mut check);
     check_listeners(config, &mut check);
     check_media(config, &mut check);
+    check(config.rooms.rooms_max > 0, "rooms.rooms_max", "must be at least 1");
     check(
         tracing_subscriber::EnvFilter::try_new(&config.log.filter).is_ok(),
         "log.filter",

@@ -1,6 +1,7 @@
 //! Structured logs on standard error, as text or JSON. Standard output belongs to what commands print.
 
 use crate::config::{LogConfig, LogFormat};
+use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::util::TryInitError;
@@ -10,7 +11,10 @@ const QUIETED: &[&str] = &["rtc_dtls=off", "rtc_sctp=error"];
 
 /// Once per process.
 pub fn start(config: &LogConfig) -> Result<(), TryInitError> {
-    let builder = tracing_subscriber::fmt().with_env_filter(filter(&config.filter)).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter(&config.filter))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     match config.format {
         LogFormat::Text => builder.finish().try_init(),
         LogFormat::Json => builder.json().finish().try_init(),

@@ -6,6 +6,9 @@ use consilium_media_net::{DELAY_BUCKETS, DelayHistogram, NetStats};
 use consilium_signaling::rooms::Rooms;
 use consilium_signaling::stats::Snapshot;
 
+/// One figure of a worker.
+type Read = fn(&NetStats) -> u64;
+
 /// Where the figures are read from at each scrape.
 #[derive(Clone)]
 pub struct Sources {
@@ -59,7 +62,7 @@ fn signaling(out: &mut Exposition, stats: &Snapshot) {
 }
 
 fn traffic(out: &mut Exposition, workers: &[NetStats]) {
-    let sum = |read: fn(&NetStats) -> u64| workers.iter().map(read).sum::<u64>();
+    let sum = |read: Read| workers.iter().map(read).sum::<u64>();
     out.gauge("consilium_media_peers", "Media connections.", sum(|stats| stats.core.peers) as f64);
     out.gauge(
         "consilium_media_peers_connected",
@@ -68,7 +71,7 @@ fn traffic(out: &mut Exposition, workers: &[NetStats]) {
     );
     out.gauge("consilium_tracks", "Published tracks.", sum(|stats| stats.core.tracks) as f64);
     out.gauge("consilium_subscriptions", "Subscriptions to tracks.", sum(|stats| stats.core.subscriptions) as f64);
-    let counters: [(&str, &str, fn(&NetStats) -> u64); 10] = [
+    let counters: [(&str, &str, Read); 10] = [
         ("consilium_datagrams_received_total", "Datagrams received.", |stats| stats.core.datagrams_received),
         ("consilium_received_bytes_total", "Bytes of datagrams received.", |stats| stats.core.bytes_received),
         ("consilium_datagrams_sent_total", "Datagrams sent.", |stats| stats.datagrams_sent),
@@ -107,7 +110,7 @@ fn quality(out: &mut Exposition, workers: &[NetStats]) {
         "Datagrams that the kernel did not take, by cause.",
         failed.into_iter().map(|(label, count)| (("cause", label), count)),
     );
-    let sum = |read: fn(&NetStats) -> u64| workers.iter().map(read).sum::<u64>();
+    let sum = |read: Read| workers.iter().map(read).sum::<u64>();
     out.counter(
         "consilium_send_trains_total",
         "System calls that sent several datagrams.",

@@ -178,19 +178,21 @@ fn datagrams_come_and_go_over_ipv6() {
 }
 
 fn check_train(offload: Offload) {
+    // More than a train, and no more than the kernel's default receive buffer (212,992 bytes) holds if nobody reads.
+    const COUNT: u8 = 80;
     let fixture = start_script(&MediaConfig { offload, ..config() });
     let client = fixture.client(true);
-    client.send(&[TRAIN, 150]).unwrap();
-    for number in 0..150 {
+    client.send(&[TRAIN, COUNT]).unwrap();
+    for number in 0..COUNT {
         assert_eq!(receive(&client), [number; TRAIN_DATAGRAM_LEN]);
     }
-    let stats = fixture.stats_until(|stats| stats.datagrams_sent == 150);
+    let stats = fixture.stats_until(|stats| stats.datagrams_sent == u64::from(COUNT));
     assert_eq!(stats.segmentation_offload, offload == Offload::Auto);
     // 59 datagrams of this length fit a train.
-    assert_eq!(stats.trains_sent, if offload == Offload::Auto { 3 } else { 0 });
-    assert_eq!(stats.bytes_sent, 150 * TRAIN_DATAGRAM_LEN as u64);
-    assert_eq!(stats.forwarding_delay.packets, 150);
-    assert_eq!(stats.forwarding_delay.buckets.iter().sum::<u64>(), 150);
+    assert_eq!(stats.trains_sent, if offload == Offload::Auto { 2 } else { 0 });
+    assert_eq!(stats.bytes_sent, u64::from(COUNT) * TRAIN_DATAGRAM_LEN as u64);
+    assert_eq!(stats.forwarding_delay.packets, u64::from(COUNT));
+    assert_eq!(stats.forwarding_delay.buckets.iter().sum::<u64>(), u64::from(COUNT));
     assert!(stats.forwarding_delay.sum_seconds > 0.0);
     assert_eq!(stats.core.datagrams_received, 1);
 }

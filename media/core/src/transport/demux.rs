@@ -14,8 +14,8 @@ pub fn demultiplex(datagram: &[u8]) -> Option<Protocol> {
     match first {
         0..=3 => Some(Protocol::Stun),
         20..=63 => Some(Protocol::Dtls),
-        // RFC 5761 section 4: RTCP packet types 192 to 223 stand where RTP has the marker bit and a payload type of 64 to 95,
-        // which nobody may use with multiplexing.
+        // RFC 5761 section 4: RTCP packet types 192 to 223 stand where RTP has the marker bit and a payload type of
+        // 64 to 95, which nobody may use with multiplexing.
         128..=191 if (192..=223).contains(&second) => Some(Protocol::Rtcp),
         128..=191 => Some(Protocol::Rtp),
         _ => None,

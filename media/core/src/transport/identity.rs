@@ -74,8 +74,8 @@ impl Identity {
                 .with_cipher_suites(CIPHER_SUITES.to_vec())
                 .with_srtp_protection_profiles(profiles.iter().copied().map(to_wire).collect())
                 .with_client_auth(ClientAuthType::RequireAnyClientCert)
-                // WebRTC authenticates by fingerprint (RFC 8827 section 5.6.4), which the transport checks before anything
-                // of the connection is exposed.
+                // WebRTC authenticates by fingerprint (RFC 8827 section 5.6.4), which the transport checks before
+                // anything of the connection is exposed.
                 .with_insecure_skip_verify(true)
                 .with_extended_master_secret(ExtendedMasterSecretType::Require)
                 .with_flight_interval(ENGINE_FLIGHT_INTERVAL)

@@ -9,7 +9,8 @@
 //! identity  the certificate of this process
 //! ```
 //!
-//! [`Transport`] ties ICE, DTLS and the data channels of one peer together. It knows nothing of media: it hands out the keys.
+//! [`Transport`] ties ICE, DTLS and the data channels of one peer together. It knows nothing of media: it hands out
+//! the keys.
 
 mod data;
 pub mod demux;
@@ -269,7 +270,11 @@ impl Transport {
             match event {
                 _ if self.state == State::Closed => {}
                 DtlsEvent::Connected => self.authenticate(now),
-                DtlsEvent::Data(packet) => result = result.and(self.data.handle(now, packet)),
+                DtlsEvent::Data(packet) => {
+                    result = result.and(self.data.handle(now, packet));
+                    // Before a close that the same datagram may bring.
+                    self.take_data_events(now);
+                }
                 DtlsEvent::ClosedByPeer => self.end(now, CloseReason::ClosedByPeer),
                 DtlsEvent::Failed => self.end(now, CloseReason::DtlsFailed),
             }
@@ -300,9 +305,26 @@ impl Transport {
         }
     }
 
-    /// Moves what the layers have for one another and for the peer. Without a nomination the peer is answered on the path
-    /// that it just used.
+    /// Moves what the layers have for one another and for the peer. Without a nomination the peer is answered on the
+    /// path that it just used.
     fn pump(&mut self, now: Instant, from: Option<Path>, out: &mut SendBatch) {
+        self.take_data_events(now);
+        if self.state == State::Connected {
+            while let Some(packets) = self.data.poll_transmit(now) {
+                packets.iter().for_each(|packet| self.dtls.write(now, packet));
+            }
+        }
+        let selected = self.ice.selected();
+        let path = if self.ice.is_nominated() { selected } else { from.or(selected) };
+        while let Some(datagram) = self.dtls.poll_transmit() {
+            // What a full batch refuses is lost like any datagram, and repeated like one.
+            if let Some(path) = path {
+                out.push(Destination { slot: self.slot, path }, Priority::High, &datagram);
+            }
+        }
+    }
+
+    fn take_data_events(&mut self, now: Instant) {
         while let Some(event) = self.data.poll_event() {
             if self.state != State::Connected {
                 break;
@@ -316,19 +338,6 @@ impl Transport {
                     self.events.push_back(TransportEvent::Data { channel, binary, payload });
                 }
                 DataEvent::Lost => self.end(now, CloseReason::ClosedByPeer),
-            }
-        }
-        if self.state == State::Connected {
-            while let Some(packets) = self.data.poll_transmit(now) {
-                packets.iter().for_each(|packet| self.dtls.write(now, packet));
-            }
-        }
-        let selected = self.ice.selected();
-        let path = if self.ice.is_nominated() { selected } else { from.or(selected) };
-        while let Some(datagram) = self.dtls.poll_transmit() {
-            // What a full batch refuses is lost like any datagram, and repeated like one.
-            if let Some(path) = path {
-                out.push(Destination { slot: self.slot, path }, Priority::High, &datagram);
             }
         }
     }

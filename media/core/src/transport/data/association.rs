@@ -1,7 +1,7 @@
 //! The one SCTP association of a peer (RFC 8261), whoever starts it. Knows nothing of channels.
 //!
-//! Browsers start it from both ends; some peers only from the DTLS client's end, some only when they have a channel to open.
-//! So we let the peer begin, and begin ourselves when it does not.
+//! Browsers start it from both ends; some peers only from the DTLS client's end, some only when they have a channel
+//! to open. So we let the peer begin, and begin ourselves when it does not.
 
 use crate::limits::DATA_MESSAGE_LEN_MAX;
 use crate::params::DtlsRole;
@@ -24,8 +24,8 @@ const SCTP_PORT: u16 = 5_000;
 const PACKET_LEN_MAX: u32 = 1_180;
 /// What a peer may have in flight towards us, in bytes: four of the largest messages.
 const RECEIVE_BUFFER_LEN: u32 = 4 * DATA_MESSAGE_LEN_MAX as u32;
-/// Each INIT that the engine does not know makes an association. Some are kept until one of them is used, because the answer
-/// to a repeated INIT may overtake the answer to the first.
+/// Each INIT that the engine does not know makes an association. Some are kept until one of them is used, because the
+/// answer to a repeated INIT may overtake the answer to the first.
 const CANDIDATES_MAX: usize = 4;
 /// INITs taken before one association is established.
 const INITS_MAX: usize = 32;
@@ -81,8 +81,8 @@ impl Sctp {
                 }
             }
             Some((handle, DatagramEvent::NewAssociation(association))) if !self.established => {
-                // When both begin at once, the DTLS client's INIT counts. The engine cannot merge the two (RFC 9260 section
-                // 5.2.1); a peer that can is content with either.
+                // When both begin at once, the DTLS client's INIT counts. The engine cannot merge the two (RFC 9260
+                // section 5.2.1); a peer that can is content with either.
                 let ours = self.candidates.iter().any(|candidate| candidate.ours);
                 if ours && self.role == DtlsRole::Client {
                     return;

@@ -24,6 +24,9 @@ const STREAMS_MAX: usize = 4 * DATA_CHANNELS_MAX;
 const CONNECT_AS_CLIENT_AFTER: Duration = Duration::from_millis(300);
 /// As the DTLS server the peer is expected to begin, so we wait longer, and begin only to open a channel.
 const CONNECT_AS_SERVER_AFTER: Duration = Duration::from_secs(1);
+/// Messages queued towards one peer: each costs the engine some 250 bytes beside its payload, so that with the smallest
+/// messages the limit on bytes would hold nothing back.
+const BUFFERED_MESSAGES_MAX: usize = 16_384;
 /// RFC 8831 section 6.2: 65,535 is not a stream.
 const STREAM_ID_MAX: u16 = 65_534;
 
@@ -66,6 +69,34 @@ struct Channel {
     channel_type: ChannelType,
     label: String,
     phase: ChannelPhase,
+    backlog: Backlog,
+}
+
+/// Lengths of the messages of one channel that the peer has not acknowledged, oldest first.
+#[derive(Default)]
+struct Backlog {
+    messages: VecDeque<usize>,
+    bytes: usize,
+}
+
+impl Backlog {
+    fn push(&mut self, len: usize) {
+        self.messages.push_back(len);
+        self.bytes += len;
+    }
+
+    /// The engine was acknowledged, or gave up on, so many bytes.
+    fn release(&mut self, mut bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        while let Some(oldest) = self.messages.front_mut() {
+            if *oldest > bytes {
+                *oldest -= bytes;
+                return;
+            }
+            bytes -= *oldest;
+            self.messages.pop_front();
+        }
+    }
 }
 
 pub(super) struct DataChannels {
@@ -141,7 +172,10 @@ impl DataChannels {
         if payload.len() > self.message_len_max {
             return Err(SendError::Dropped);
         }
-        if self.buffered_bytes() + payload.len() > DATA_BUFFERED_BYTES_MAX {
+        let (messages, bytes) = self.channels.iter().fold((0, 0), |(messages, bytes), channel| {
+            (messages + channel.backlog.messages.len(), bytes + channel.backlog.bytes)
+        });
+        if messages >= BUFFERED_MESSAGES_MAX || bytes + payload.len() > DATA_BUFFERED_BYTES_MAX {
             return Err(match reliability {
                 Reliability::Lossy => SendError::Dropped,
                 Reliability::Reliable => SendError::Backlog,
@@ -154,8 +188,10 @@ impl DataChannels {
             (true, true) => (PayloadProtocolIdentifier::BinaryEmpty, Bytes::from_static(&[0])),
             (false, true) => (PayloadProtocolIdentifier::StringEmpty, Bytes::from_static(&[0])),
         };
-        let written = self.stream(id).map(|mut stream| stream.write_chunk_with_ppi(now, &payload, kind));
-        if matches!(written, Some(Ok(_))) { Ok(()) } else { Err(SendError::Dropped) }
+        let written = self.stream(id).and_then(|mut stream| stream.write_chunk_with_ppi(now, &payload, kind).ok());
+        let len = written.ok_or(SendError::Dropped)?;
+        self.channel_mut(id).ok_or(SendError::Dropped)?.backlog.push(len);
+        Ok(())
     }
 
     /// Takes one SCTP packet. An error counts what the peer sent that no channel takes.
@@ -202,6 +238,11 @@ impl DataChannels {
                 }
                 Event::Stream(StreamEvent::Readable { id }) => result = result.and(self.read(now, id)),
                 Event::Stream(StreamEvent::Opened { .. }) => self.count_streams(),
+                Event::Stream(StreamEvent::BufferedAmountReleased { id, n_bytes }) => {
+                    if let Some(channel) = self.channel_mut(id) {
+                        channel.backlog.release(n_bytes);
+                    }
+                }
                 Event::AssociationLost { id, .. } => self.remove(id),
                 _ => {}
             }
@@ -290,10 +331,11 @@ impl DataChannels {
 
     fn accept(&mut self, now: Instant, id: u16, channel_type: ChannelType, label: String) {
         let Some(mut stream) = self.stream(id) else { return };
-        let accepted = set_reliability(&mut stream, channel_type)
-            && stream.write_chunk_with_ppi(now, &Message::Ack.to_bytes(), PayloadProtocolIdentifier::Dcep).is_ok();
-        if accepted {
-            self.channels.push(Channel { id, channel_type, label: String::new(), phase: ChannelPhase::Open });
+        let ack = Message::Ack.to_bytes();
+        if set_reliability(&mut stream, channel_type)
+            && let Ok(len) = stream.write_chunk_with_ppi(now, &ack, PayloadProtocolIdentifier::Dcep)
+        {
+            self.add(id, channel_type, String::new(), ChannelPhase::Open, len);
             self.events.push_back(DataEvent::Opened {
                 channel: DataChannelId::new(id),
                 label,
@@ -322,6 +364,13 @@ impl DataChannels {
         }
     }
 
+    /// `sent` is the length of the message that made the channel.
+    fn add(&mut self, id: u16, channel_type: ChannelType, label: String, phase: ChannelPhase, sent: usize) {
+        let mut backlog = Backlog::default();
+        backlog.push(sent);
+        self.channels.push(Channel { id, channel_type, label, phase, backlog });
+    }
+
     fn remove(&mut self, id: u16) {
         if let Some(index) = self.channels.iter().position(|channel| channel.id == id) {
             self.channels.swap_remove(index);
@@ -337,14 +386,15 @@ impl DataChannels {
             let Some(association) = self.sctp.as_mut().and_then(Sctp::association) else { return };
             let Ok(mut stream) = association.open_stream(id, PayloadProtocolIdentifier::Binary) else { return };
             if set_reliability(&mut stream, channel_type)
-                && stream.write_chunk_with_ppi(now, &open, PayloadProtocolIdentifier::Dcep).is_ok()
+                && let Ok(len) = stream.write_chunk_with_ppi(now, &open, PayloadProtocolIdentifier::Dcep)
             {
-                self.channels.push(Channel { id, channel_type, label, phase: ChannelPhase::Opening });
+                self.add(id, channel_type, label, ChannelPhase::Opening, len);
             }
         }
     }
 
-    /// RFC 8832 section 6: the DTLS client opens even streams, the server odd ones. A stream that is being reset is not free.
+    /// RFC 8832 section 6: the DTLS client opens even streams, the server odd ones. A stream that is being reset is
+    /// not free.
     fn free_id(&mut self) -> Option<u16> {
         let first = match self.role {
             DtlsRole::Client => 0,
@@ -358,11 +408,8 @@ impl DataChannels {
         self.sctp.as_mut()?.association()?.stream(id).ok()
     }
 
-    /// Bytes that wait for the peer to acknowledge them.
-    fn buffered_bytes(&mut self) -> usize {
-        let ids: smallvec::SmallVec<[u16; DATA_CHANNELS_MAX]> =
-            self.channels.iter().map(|channel| channel.id).collect();
-        ids.into_iter().filter_map(|id| self.stream(id)?.buffered_amount().ok()).sum()
+    fn channel_mut(&mut self, id: u16) -> Option<&mut Channel> {
+        self.channels.iter_mut().find(|channel| channel.id == id)
     }
 }
 

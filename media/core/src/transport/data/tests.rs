@@ -201,7 +201,8 @@ fn a_lossy_channel_forgets_what_was_lost_and_goes_on() {
         let _ = pair.send(0, channel, &pattern(500));
         pair.run_for(Duration::from_millis(20));
     }
-    pair.run_for(Duration::from_secs(5));
+    pair.run_for(Duration::from_secs(30));
+    assert_eq!(pair.ends[0].data.channels[0].backlog.bytes, 0);
     let lossy = pair.ends[1].received.len();
     assert!((100..200).contains(&lossy), "{lossy} of 200 arrived");
     pair.loss = 0.0;
@@ -216,6 +217,7 @@ fn over_the_backlog_lossy_drops_and_reliable_says_so() {
     let mut pair = Pair::started(0.0);
     let lossy = pair.open(0, "_lossy", Reliability::Lossy);
     let reliable = pair.open(0, "_reliable", Reliability::Reliable);
+    pair.run_for(Duration::from_secs(1));
     let payload = pattern(200_000);
     let queued = (0..100).take_while(|_| pair.send(0, lossy, &payload).is_ok()).count();
     assert_eq!(queued, DATA_BUFFERED_BYTES_MAX / payload.len());
@@ -223,6 +225,19 @@ fn over_the_backlog_lossy_drops_and_reliable_says_so() {
     assert_eq!(pair.send(0, reliable, &payload), Err(SendError::Backlog));
     pair.run_for(Duration::from_secs(30));
     assert_eq!(pair.send(0, reliable, &payload), Ok(()));
+}
+
+#[test]
+fn the_smallest_messages_meet_a_limit_as_well_and_the_backlog_empties() {
+    let mut pair = Pair::started(0.0);
+    let lossy = pair.open(0, "_lossy", Reliability::Lossy);
+    pair.run_for(Duration::from_secs(1));
+    let queued = (0..1_000_000).take_while(|_| pair.send(0, lossy, &pattern(1)).is_ok()).count();
+    assert_eq!(queued, BUFFERED_MESSAGES_MAX);
+    pair.run_for(Duration::from_secs(60));
+    let backlog = &pair.ends[0].data.channels[0].backlog;
+    assert_eq!((backlog.bytes, backlog.messages.len()), (0, 0));
+    assert_eq!(pair.ends[1].received.len(), BUFFERED_MESSAGES_MAX);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A look at DTLS records before the engine sees them (RFC 6347 section 4.1): what may pass, and what it repeats.
 //!
-//! The engine keeps what it cannot use yet without a bound of its own, answers some malformed plaintext with a fatal alert,
-//! and forgets its retransmission timer whenever a handshake record comes in. So it gets only what it needs.
+//! The engine keeps what it cannot use yet without a bound of its own, answers some malformed plaintext with a fatal
+//! alert, and forgets its retransmission timer whenever a handshake record comes in. So it gets only what it needs.
 
 use crate::drops::DropReason;
 

@@ -26,6 +26,8 @@ struct Pair {
     connected: Vec<Side>,
     received: Vec<(Side, Bytes)>,
     ended: Vec<Side>,
+    /// Cuts the ClientHello in two, as browsers do; holds the next plaintext record number.
+    fragments: Option<u64>,
 }
 
 impl Pair {
@@ -43,6 +45,7 @@ impl Pair {
             connected: Vec::new(),
             received: Vec::new(),
             ended: Vec::new(),
+            fragments: None,
         };
         pair.server.start(start, DtlsRole::Server);
         pair.client.start(start, DtlsRole::Client);
@@ -60,8 +63,10 @@ impl Pair {
     fn step(&mut self) -> bool {
         for (from, to) in [(Side::Client, Side::Server), (Side::Server, Side::Client)] {
             while let Some(datagram) = self.side(from).poll_transmit() {
-                if !self.rng.random_bool(self.loss) {
-                    self.under_way.push((self.now + DELAY, to, datagram));
+                for datagram in self.fragment(from, datagram) {
+                    if !self.rng.random_bool(self.loss) {
+                        self.under_way.push((self.now + DELAY, to, datagram));
+                    }
                 }
             }
             while let Some(event) = self.side(from).poll_event() {
@@ -84,6 +89,41 @@ impl Pair {
         self.client.handle_timeout(now);
         self.server.handle_timeout(now);
         true
+    }
+
+    fn fragment(&mut self, from: Side, datagram: Bytes) -> Vec<Bytes> {
+        let Some(number) = &mut self.fragments else { return vec![datagram] };
+        if from == Side::Server {
+            return vec![datagram];
+        }
+        let mut records = Vec::new();
+        let mut rest = &datagram[..];
+        while !rest.is_empty() {
+            let (record, later) = rest.split_at(13 + usize::from(u16::from_be_bytes([rest[11], rest[12]])));
+            records.push(record.to_vec());
+            rest = later;
+        }
+        let is_hello = records[0][0] == 22 && records[0][13] == 1;
+        if is_hello {
+            let (header, body) = (records[0][13..25].to_vec(), records[0][25..].to_vec());
+            let middle = body.len() / 2;
+            records = [(0, &body[..middle]), (middle, &body[middle..])]
+                .map(|(offset, part)| {
+                    let mut record = vec![22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0];
+                    record.extend(((12 + part.len()) as u16).to_be_bytes());
+                    record.extend(&header[..6]);
+                    record.extend(&(offset as u32).to_be_bytes()[1..]);
+                    record.extend(&(part.len() as u32).to_be_bytes()[1..]);
+                    record.extend(part);
+                    record
+                })
+                .to_vec();
+        }
+        for record in records.iter_mut().filter(|record| record[3..5] == [0, 0]) {
+            record[5..11].copy_from_slice(&number.to_be_bytes()[2..]);
+            *number += 1;
+        }
+        if is_hello { records.into_iter().map(Bytes::from).collect() } else { vec![records.concat().into()] }
     }
 
     fn run(&mut self) {
@@ -140,6 +180,21 @@ fn a_handshake_survives_loss_of_four_datagrams_in_ten_each_way() {
 }
 
 #[test]
+fn a_client_hello_in_two_datagrams_works_on_every_rung_and_under_loss() {
+    let server = Identity::generate().unwrap();
+    for profile in PREFERRED_PROFILES {
+        let client = Identity::with_profiles(&[profile]).unwrap();
+        for (seed, loss) in (0..50).map(|seed| (seed, if seed == 0 { 0.0 } else { 0.4 })) {
+            let mut pair = Pair::new(&client, &server, seed, loss);
+            pair.fragments = Some(0);
+            pair.run();
+            assert_eq!(pair.connected.len(), 2, "{profile:?}, seed {seed}");
+            assert_eq!(pair.server.srtp_keys().unwrap().profile, profile);
+        }
+    }
+}
+
+#[test]
 fn gcm_is_preferred_whatever_the_order_of_the_offer() {
     use SrtpProfile::{AeadAes128Gcm as Gcm128, AeadAes256Gcm as Gcm256, Aes128CmHmacSha1_80 as Cm};
     let server = Identity::generate().unwrap();
@@ -174,8 +229,20 @@ fn a_client_hello_that_comes_before_the_role_is_kept_and_bounded() {
     pair.server = Dtls::new(&identity, 10);
     let now = pair.now;
     let hello = pair.client.poll_transmit().unwrap();
-    let kept = (0..100).filter(|_| pair.server.handle(now, &hello).is_ok()).count();
-    assert_eq!(kept, HELLO_DATAGRAMS_MAX);
+    for number in 0..100 {
+        // A repetition has another record number, and is not kept twice.
+        let mut repeated = hello.to_vec();
+        repeated[10] = number;
+        assert!(pair.server.handle(now, &repeated).is_ok());
+        assert_eq!(pair.server.hello.len(), 1);
+    }
+    for random in 0..100 {
+        let mut other = hello.to_vec();
+        other[40] ^= random;
+        let _ = pair.server.handle(now, &other);
+    }
+    assert_eq!(pair.server.hello.len(), HELLO_DATAGRAMS_MAX);
+    pair.server.hello.truncate(1);
     assert!(pair.server.poll_transmit().is_none());
     pair.server.start(now, DtlsRole::Server);
     pair.run();
@@ -304,4 +371,57 @@ fn meets_a_stock_peer(ours: DtlsRole) {
 fn a_stock_peer_connects_in_both_roles() {
     meets_a_stock_peer(DtlsRole::Server);
     meets_a_stock_peer(DtlsRole::Client);
+}
+
+/// Moves datagrams between ours and a stock server until both are quiet; what the server sends passes `arrives`.
+fn exchange(dtls: &mut Dtls, stock: &mut Endpoint, now: Instant, mut arrives: impl FnMut(&[u8]) -> bool) {
+    loop {
+        let mut moved = false;
+        while let Some(datagram) = dtls.poll_transmit() {
+            stock.read(now, PEER, None, BytesMut::from(&datagram[..])).unwrap();
+            moved = true;
+        }
+        while let Some(transmit) = stock.poll_transmit() {
+            if arrives(&transmit.message) {
+                let _ = dtls.handle(now, &transmit.message);
+            }
+            moved = true;
+        }
+        if !moved {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_client_gets_the_lost_last_flight_of_a_server_that_is_done() {
+    let (us, them) = (Identity::generate().unwrap(), Identity::generate().unwrap());
+    let mut now = connected(0).now;
+    let mut dtls = Dtls::new(&us, 1);
+    let mut stock = Endpoint::new(PEER, TransportProtocol::UDP, them.server_config(0));
+    dtls.start(now, DtlsRole::Client);
+    // The server repeats its first flight for no need, and then its last one (a change of cipher) is lost.
+    let mut repeated = Vec::new();
+    while repeated.is_empty() {
+        let hello = dtls.poll_transmit().unwrap();
+        stock.read(now, PEER, None, BytesMut::from(&hello[..])).unwrap();
+        let _ = stock.handle_timeout(PEER, now);
+        let flight: Vec<_> = std::iter::from_fn(|| stock.poll_transmit()).map(|transmit| transmit.message).collect();
+        flight.iter().for_each(|datagram| dtls.handle(now, datagram).unwrap());
+        if stock.poll_timeout(&PEER).is_some() && flight.iter().map(|datagram| datagram.len()).sum::<usize>() > 300 {
+            now += Duration::from_millis(60);
+            stock.handle_timeout(PEER, now).unwrap();
+            repeated = std::iter::from_fn(|| stock.poll_transmit()).map(|transmit| transmit.message).collect();
+        }
+    }
+    exchange(&mut dtls, &mut stock, now, |datagram| datagram[0] != 20);
+    assert_eq!(dtls.phase, Phase::Handshaking);
+    repeated.iter().for_each(|datagram| dtls.handle(now, datagram).unwrap());
+    let start = now;
+    while dtls.phase == Phase::Handshaking && now < start + CONNECT_TIMEOUT {
+        now = dtls.poll_timeout().unwrap();
+        dtls.handle_timeout(now);
+        exchange(&mut dtls, &mut stock, now, |_| true);
+    }
+    assert_eq!(dtls.phase, Phase::Connected);
 }

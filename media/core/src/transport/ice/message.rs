@@ -36,7 +36,8 @@ const COMPREHENSION_OPTIONAL: u16 = 0x8000;
 
 /// Attribute types named in a 420 answer. More than that is not a confused client.
 const UNKNOWN_ATTRIBUTES_MAX: usize = 8;
-/// The longest answer: header, ERROR-CODE with its phrase, UNKNOWN-ATTRIBUTES, integrity and fingerprint make 104 bytes.
+/// The longest answer: header, ERROR-CODE with its phrase, UNKNOWN-ATTRIBUTES, integrity and fingerprint make 104
+/// bytes.
 const ANSWER_LEN_MAX: usize = 128;
 
 /// What a STUN message asks for. Everything else that STUN can say is refused by [`parse_stun`].
@@ -119,7 +120,7 @@ impl<'a> StunMessage<'a> {
             ICE_CONTROLLED => self.controlled = true,
             USERNAME | PRIORITY | MESSAGE_INTEGRITY_SHA256 => {}
             _ if kind < COMPREHENSION_OPTIONAL && self.unknown.len() < UNKNOWN_ATTRIBUTES_MAX => {
-                self.unknown.push(kind)
+                self.unknown.push(kind);
             }
             _ => {}
         }
@@ -164,7 +165,8 @@ impl<'a> StunMessage<'a> {
     }
 }
 
-/// HMAC-SHA1 over the message up to its MESSAGE-INTEGRITY, with the length field as if it ended there (RFC 8489 section 14.5).
+/// HMAC-SHA1 over the message up to its MESSAGE-INTEGRITY, with the length field as if it ended there (RFC 8489
+/// section 14.5).
 fn integrity(covered: &[u8], key: &hmac::Key) -> hmac::Tag {
     let length = (covered.len() + ATTRIBUTE_HEADER_LEN + INTEGRITY_LEN).saturating_sub(HEADER_LEN) as u16;
     let mut context = hmac::Context::with_key(key);

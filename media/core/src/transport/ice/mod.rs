@@ -1,7 +1,7 @@
 //! ICE-lite (RFC 8445 section 2.5): which paths to the peer are proven, and which one we send on.
 //!
-//! We never send a check; the peer, always a full agent and so always controlling, checks and nominates. Owns the paths, the
-//! credentials and consent (RFC 7675). Knows nothing of what travels on the path.
+//! We never send a check; the peer, always a full agent and so always controlling, checks and nominates. Owns the
+//! paths, the credentials and consent (RFC 7675). Knows nothing of what travels on the path.
 
 mod message;
 #[cfg(test)]
@@ -17,10 +17,11 @@ use message::Answer;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// Proven paths of a peer. A laptop with Wi-Fi, Ethernet, a VPN and both address families makes eight; restarts add some.
+/// Proven paths of a peer. A laptop with Wi-Fi, Ethernet, a VPN and both address families makes eight; restarts add
+/// some.
 pub const VALIDATED_PATHS_MAX: usize = 16;
-/// Without a nomination we follow the peer to another path once the selected one has not been checked for so long: twice
-/// the interval of consent checks (RFC 7675 section 5.1).
+/// Without a nomination we follow the peer to another path once the selected one has not been checked for so long:
+/// twice the interval of consent checks (RFC 7675 section 5.1).
 const PATH_STALE: Duration = Duration::from_secs(10);
 
 /// What a check changed, so that the worker can keep its table of addresses.
@@ -110,8 +111,8 @@ impl IceLite {
         self.selected.map(|selected| selected.last_check + CONSENT_TIMEOUT)
     }
 
-    /// Takes one check. A request without valid integrity changes nothing and is not answered: the 401 of RFC 8489 section
-    /// 9.1.3 would make us send to whatever address a stranger writes into a datagram.
+    /// Takes one check. A request without valid integrity changes nothing and is not answered: the 401 of RFC 8489
+    /// section 9.1.3 would make us send to whatever address a stranger writes into a datagram.
     pub(super) fn handle(
         &mut self,
         now: Instant,
@@ -140,8 +141,8 @@ impl IceLite {
             return Ok(StunOutcome::default());
         }
         if message.controlled {
-            // RFC 8445 section 7.3.1.1. A lite agent cannot take the controlling role, so it acts as if its tie-breaker were
-            // the smallest.
+            // RFC 8445 section 7.3.1.1. A lite agent cannot take the controlling role, so it acts as if its
+            // tie-breaker were the smallest.
             send(Answer::role_conflict(message, &generation.key).as_bytes());
             return Ok(StunOutcome::default());
         }

@@ -1,5 +1,5 @@
-//! A whole transport against a full peer made by hand: checks from rtc-stun, our own DTLS and data channels, a network that
-//! delays and loses, virtual time.
+//! A whole transport against a full peer made by hand: checks from rtc-stun, our own DTLS and data channels, a
+//! network that delays and loses, virtual time.
 
 mod peer;
 
@@ -224,6 +224,12 @@ fn closing_tells_the_peer_and_raises_no_event() {
     assert!(world.peer.closed);
     assert!(world.closed.is_none() && world.events.is_empty());
     assert_eq!(world.transport.poll_timeout(), None);
+}
+
+#[test]
+fn a_transport_can_move_to_its_workers_thread() {
+    fn check<T: Send>() {}
+    check::<Transport>();
 }
 
 #[test]

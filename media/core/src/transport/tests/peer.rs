@@ -1,4 +1,5 @@
-//! The far side of the tests: a full ICE agent in outline, DTLS and data channels; and the world between it and a transport.
+//! The far side of the tests: a full ICE agent in outline, DTLS and data channels; and the world between it and a
+//! transport.
 
 use super::super::data::{DataChannels, DataEvent};
 use super::super::dtls::{Dtls, DtlsEvent};

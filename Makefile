@@ -1,0 +1,50 @@
+# `make run` and `make test` need Rust 1.95 and Node 20.19 or newer; what else the tests need, they install.
+
+NPM_CI = npm ci --no-audit --no-fund
+
+.PHONY: help run build web test test-tools test-rust test-web test-e2e test-interop lint bench
+
+help:
+	@echo "make run     build everything and start the server; prints a link to meet at"
+	@echo "make test    every test, browsers included"
+	@echo "make lint    formatting, clippy, TypeScript"
+	@echo "make bench   the packet path: time, instructions and allocations per forwarded packet"
+
+run: build
+	./target/release/consilium serve
+
+# The pages come first: the release build embeds them.
+build: web
+	cargo build --release
+
+web:
+	cd web && $(NPM_CI) && npm run build
+
+test: test-tools web test-rust test-web test-e2e test-interop
+	@echo "All tests passed."
+
+test-tools:
+	./scripts/test-tools
+
+test-rust:
+	cargo test --workspace
+
+test-web:
+	cd web && npm test
+
+test-e2e:
+	cargo build
+	cd tests/e2e && $(NPM_CI) && npm test
+
+test-interop:
+	cargo build
+	tests/interop/run.sh
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	if command -v cargo-deny >/dev/null; then cargo deny check; fi
+	cd web && $(NPM_CI) && npm run typecheck && npm run lint
+
+bench:
+	cargo bench -p consilium-benches

@@ -1,0 +1,100 @@
+//! Packets on data channels: stamped with who sent them, and passed on.
+
+use super::participant::ParticipantKey;
+use super::peer::{LOSSY_LABEL, RELIABLE_LABEL};
+use super::{Effect, Room, limits};
+use bytes::Bytes;
+use consilium_media_core::control::{Command, DataChannelId};
+use consilium_media_core::ids::PeerId;
+use livekit_protocol::DataPacket;
+use livekit_protocol::data_packet::Value;
+use prost::Message as _;
+use std::collections::HashSet;
+
+/// Whom a packet goes to.
+pub(super) struct Destinations {
+    identities: HashSet<String>,
+    sids: HashSet<String>,
+}
+
+impl Destinations {
+    pub(super) fn new(identities: impl IntoIterator<Item = String>, sids: impl IntoIterator<Item = String>) -> Self {
+        Self { identities: identities.into_iter().collect(), sids: sids.into_iter().collect() }
+    }
+
+    fn includes(&self, identity: &str, sid: &str) -> bool {
+        (self.identities.is_empty() && self.sids.is_empty())
+            || self.identities.contains(identity)
+            || self.sids.contains(sid)
+    }
+}
+
+impl Room {
+    /// A packet from a client. What is too large, illegible, not allowed, or on a channel that is not ours is dropped: the
+    /// sender's own library keeps the limits, so nobody is there to be told.
+    pub(super) fn handle_data(&mut self, peer: PeerId, channel: DataChannelId, payload: &Bytes) {
+        let Some(&key) = self.peers.get(&peer) else { return };
+        let Some(participant) = self.participants.get_mut(&key) else { return };
+        let label = participant.peers().find(|other| other.id == peer).and_then(|peer| peer.label(channel));
+        let label = match label {
+            Some(RELIABLE_LABEL) => RELIABLE_LABEL,
+            Some(LOSSY_LABEL) => LOSSY_LABEL,
+            _ => return,
+        };
+        if !participant.permission.can_publish_data || payload.len() > limits::DATA_PACKET_LEN_MAX {
+            return;
+        }
+        let Ok(mut packet) = DataPacket::decode(payload.clone()) else { return };
+        if label == RELIABLE_LABEL && packet.sequence != 0 {
+            participant.last_reliable_sequence = packet.sequence;
+        }
+        packet.participant_identity.clone_from(&participant.identity);
+        packet.participant_sid.clone_from(&participant.sid);
+        let Some(destinations) = take_destinations(&mut packet) else { return };
+        self.relay(Some(key), label, &destinations, &packet);
+    }
+
+    /// Sends a packet to those it is meant for, but never back. What a participant sends goes only to those who may
+    /// receive from others; what a host sends (`from` is `None`) goes to everybody.
+    pub(super) fn relay(
+        &mut self,
+        from: Option<ParticipantKey>,
+        label: &str,
+        destinations: &Destinations,
+        packet: &DataPacket,
+    ) {
+        let payload = Bytes::from(packet.encode_to_vec());
+        for (&key, participant) in &self.participants {
+            let admitted = from.is_none() || participant.permission.can_subscribe;
+            if from == Some(key) || !admitted || !destinations.includes(&participant.identity, &participant.sid) {
+                continue;
+            }
+            let peer = participant.receiving();
+            if let Some(channel) = peer.channel(label) {
+                let command = Command::SendData { peer: peer.id, channel, binary: true, payload: payload.clone() };
+                self.effects.push_back(Effect::Media(command));
+            }
+        }
+    }
+}
+
+/// Whom the sender meant, also where an older SDK says so in the user packet. `None` for packets that only servers send.
+#[allow(deprecated, reason = "older SDKs set and read the fields of the user packet")]
+fn take_destinations(packet: &mut DataPacket) -> Option<Destinations> {
+    let mut identities = std::mem::take(&mut packet.destination_identities);
+    let mut sids = Vec::new();
+    match &mut packet.value {
+        None | Some(Value::Speaker(_) | Value::Metrics(_)) => return None,
+        Some(Value::User(user)) => {
+            user.participant_identity.clone_from(&packet.participant_identity);
+            user.participant_sid.clone_from(&packet.participant_sid);
+            if identities.is_empty() {
+                identities = std::mem::take(&mut user.destination_identities);
+            }
+            sids = std::mem::take(&mut user.destination_sids);
+        }
+        Some(_) => {}
+    }
+    packet.destination_identities.clone_from(&identities);
+    Some(Destinations::new(identities, sids))
+}

@@ -1,0 +1,218 @@
+//! Sessions lost, connections ended, participants removed, rooms closed.
+
+use super::participant::ParticipantKey;
+use super::peer::PeerState;
+use super::{Effect, Now, Room, SessionId, limits};
+use crate::stats::SessionEnd;
+use consilium_media_core::control::{Command, Event};
+use consilium_media_core::ids::PeerId;
+use livekit_protocol::participant_info::State;
+use livekit_protocol::signal_response::Message;
+use livekit_protocol::{DisconnectReason, LeaveRequest, ParticipantUpdate, leave_request};
+
+impl Room {
+    /// The client's WebSocket is gone, without a goodbye. Unknown sessions (closed by us) are fine.
+    pub fn handle_session_closed(&mut self, now: Now, session: SessionId) {
+        let Some(key) = self.sessions.remove(&session) else { return };
+        let Some(participant) = self.participants.get_mut(&key) else { return };
+        participant.session = None;
+        expire_by(&mut participant.expires_at, now);
+    }
+
+    pub fn handle_event(&mut self, now: Now, event: Event) {
+        match event {
+            Event::PeerConnected { peer } => self.handle_connected(peer),
+            Event::PeerClosed { peer, .. } => self.handle_peer_closed(now, peer),
+            Event::DataChannelOpened { peer, channel, label, .. } => {
+                if let Some(peer) = self.peer_mut(peer) {
+                    peer.channel_opened(label, channel);
+                }
+            }
+            Event::DataChannelClosed { peer, channel } => {
+                if let Some(peer) = self.peer_mut(peer) {
+                    peer.channel_closed(channel);
+                }
+            }
+            Event::Data { peer, channel, payload, .. } => self.handle_data(peer, channel, &payload),
+            Event::TrackStarted { .. } => {}
+            Event::AudioLevels { levels } => self.handle_audio_levels(&levels),
+        }
+    }
+
+    pub fn handle_timeout(&mut self, now: Now) {
+        let due = |at: Option<std::time::Instant>| at.is_some_and(|at| at <= now.instant);
+        let expired: Vec<_> = self
+            .participants
+            .iter()
+            .filter(|(_, participant)| due(participant.expires_at))
+            .map(|(&key, participant)| (key, participant.state))
+            .collect();
+        for (key, state) in expired {
+            let (reason, end) = match state {
+                State::Active => (DisconnectReason::ConnectionTimeout, SessionEnd::MediaFailed),
+                _ => (DisconnectReason::JoinFailure, SessionEnd::MediaFailed),
+            };
+            self.remove(now, key, reason, end);
+        }
+        if due(self.room_update_at) {
+            self.announce_room();
+        }
+        if due(self.closes_at) && self.participants.is_empty() {
+            self.finish();
+        }
+    }
+
+    /// Everybody leaves, with the reason, and the room is over.
+    pub fn close(&mut self, now: Now, reason: DisconnectReason, end: SessionEnd) {
+        let keys: Vec<_> = self.participants.keys().copied().collect();
+        // The sessions first: nobody needs to hear of each of the others leaving.
+        for key in &keys {
+            self.dismiss(*key, reason, end);
+        }
+        for key in keys {
+            self.remove(now, key, reason, end);
+        }
+        self.finish();
+    }
+
+    /// A participant is gone at once: its client is told, its connections end, the others are told.
+    pub(super) fn remove(&mut self, now: Now, key: ParticipantKey, reason: DisconnectReason, end: SessionEnd) {
+        self.dismiss(key, reason, end);
+        let tracks: Vec<_> = match self.participants.get(&key) {
+            Some(participant) => participant.tracks.keys().copied().collect(),
+            None => return,
+        };
+        for track in tracks {
+            self.forget_track(track);
+        }
+        let Some(participant) = self.participants.remove(&key) else { return };
+        for peer in participant.peers() {
+            self.peers.remove(&peer.id);
+            if matches!(peer.state, PeerState::Connecting | PeerState::Connected) {
+                self.effects.push_back(Effect::Media(Command::RemovePeer { peer: peer.id }));
+            }
+        }
+        if participant.is_visible() {
+            let info = participant.farewell(&self.server.region, reason);
+            self.tell_others(None, &Message::Update(ParticipantUpdate { participants: vec![info] }));
+        }
+        self.speakers.forget(&participant.sid);
+        self.renegotiate_all();
+        if self.participants.is_empty() {
+            self.closes_at = now.instant.checked_add(self.settings.departure_timeout);
+        }
+        self.schedule_room_update(now);
+    }
+
+    /// Says goodbye to a participant's session, if it is there.
+    fn dismiss(&mut self, key: ParticipantKey, reason: DisconnectReason, end: SessionEnd) {
+        if reason != DisconnectReason::ClientInitiated {
+            // A failed connection can be made anew; everything else is meant.
+            let action = match reason {
+                DisconnectReason::ConnectionTimeout => leave_request::Action::Reconnect,
+                _ => leave_request::Action::Disconnect,
+            };
+            let leave = LeaveRequest {
+                can_reconnect: action == leave_request::Action::Reconnect,
+                reason: reason.into(),
+                action: action.into(),
+                ..Default::default()
+            };
+            self.tell(key, Message::Leave(leave));
+        }
+        let session = self.participants.get_mut(&key).and_then(|participant| participant.session.take());
+        if let Some(session) = session {
+            self.sessions.remove(&session);
+            self.effects.push_back(Effect::CloseSession { session, end });
+        }
+    }
+
+    fn handle_connected(&mut self, peer: PeerId) {
+        let Some(&key) = self.peers.get(&peer) else { return };
+        let Some(participant) = self.participants.get_mut(&key) else { return };
+        if let Some(peer) = participant.peer_mut(peer) {
+            peer.state = PeerState::Connected;
+        }
+        if participant.receiving().id != peer || participant.state == State::Active {
+            return;
+        }
+        participant.state = State::Active;
+        if participant.session.is_some() {
+            participant.expires_at = None;
+        }
+        self.announce(key);
+        self.announce_to_self(key);
+    }
+
+    /// The client is told to join anew; whoever does not is removed when the window ends.
+    fn handle_peer_closed(&mut self, now: Now, id: PeerId) {
+        let Some(key) = self.peers.remove(&id) else { return };
+        let Some(participant) = self.participants.get_mut(&key) else { return };
+        if let Some(peer) = participant.peer_mut(id) {
+            peer.state = PeerState::Closed;
+            peer.sending.clear();
+        }
+        let carried: Vec<_> = match participant.publisher.id == id {
+            true => participant.published().map(|track| track.id).collect(),
+            false => Vec::new(),
+        };
+        let was_active = participant.state == State::Active;
+        expire_by(&mut participant.expires_at, now);
+        for track in &carried {
+            self.forget_track(*track);
+        }
+        if !carried.is_empty() {
+            self.announce(key);
+            self.renegotiate_all();
+        }
+        if was_active {
+            self.dismiss(key, DisconnectReason::ConnectionTimeout, SessionEnd::MediaFailed);
+        } else {
+            // It never worked: the client is told so, and to stop trying.
+            self.remove(now, key, DisconnectReason::JoinFailure, SessionEnd::MediaFailed);
+        }
+    }
+
+    fn finish(&mut self) {
+        if !self.finished {
+            self.finished = true;
+            self.closes_at = None;
+            self.room_update_at = None;
+            self.effects.push_back(Effect::Finished);
+        }
+    }
+
+    fn peer_mut(&mut self, id: PeerId) -> Option<&mut super::peer::Peer> {
+        let key = self.peers.get(&id)?;
+        self.participants.get_mut(key)?.peer_mut(id)
+    }
+}
+
+/// Moves an expiry forward to the end of the resume window, never back.
+fn expire_by(expires_at: &mut Option<std::time::Instant>, now: Now) {
+    let end = now.instant.checked_add(limits::RESUME_WINDOW);
+    *expires_at = match (*expires_at, end) {
+        (Some(at), Some(end)) => Some(at.min(end)),
+        (at, end) => at.or(end),
+    };
+}
+
+impl Room {
+    /// The client said goodbye.
+    pub(super) fn handle_leave(&mut self, now: Now, key: ParticipantKey) {
+        self.remove(now, key, DisconnectReason::ClientInitiated, SessionEnd::Left);
+    }
+
+    /// The client sent something that cannot be read or is not allowed where it stands: it is closed.
+    pub(super) fn reject(&mut self, now: Now, key: ParticipantKey) {
+        let reason = match self.participants.get(&key).map(|participant| participant.state) {
+            Some(State::Active) => DisconnectReason::MediaFailure,
+            _ => DisconnectReason::JoinFailure,
+        };
+        self.remove(now, key, reason, SessionEnd::Malformed);
+    }
+
+    pub(super) fn key_of(&self, session: SessionId) -> Option<ParticipantKey> {
+        self.sessions.get(&session).copied()
+    }
+}

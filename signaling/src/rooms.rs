@@ -1,1 +1,0 @@
-//! The registry of rooms and the task that runs each one.

@@ -1,0 +1,50 @@
+//! What the operator decides about rooms.
+
+use crate::room::ServerFacts;
+use livekit_protocol::IceServer;
+use std::time::Duration;
+
+#[derive(Clone, Debug)]
+pub struct RoomsConfig {
+    /// How long a room waits for its first participant.
+    pub empty_timeout: Duration,
+    /// How long a room stays after its last participant left.
+    pub departure_timeout: Duration,
+    /// Participants of a room that says nothing else; 0 is no limit but [`crate::room::limits::PARTICIPANTS_MAX`].
+    pub max_participants: u32,
+    /// Rooms at a time.
+    pub max_rooms: usize,
+    /// Name of this server, told to clients.
+    pub node: String,
+    pub region: String,
+    /// A semantic version, told to clients; some SDKs do not join without one.
+    pub version: String,
+    pub ice_servers: Vec<IceServer>,
+}
+
+impl Default for RoomsConfig {
+    fn default() -> Self {
+        Self {
+            empty_timeout: Duration::from_secs(300),
+            departure_timeout: Duration::from_secs(20),
+            max_participants: 0,
+            // The design unit is one hospital trust with 132 meetings at peak; this is ten of them.
+            max_rooms: 1_500,
+            node: "node".to_owned(),
+            region: String::new(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ice_servers: Vec::new(),
+        }
+    }
+}
+
+impl RoomsConfig {
+    pub(super) fn facts(&self) -> ServerFacts {
+        ServerFacts {
+            node: self.node.clone(),
+            region: self.region.clone(),
+            version: self.version.clone(),
+            ice_servers: self.ice_servers.clone(),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+#!/usr/bin/env bash
+# Clients that we did not write, against a real server: the Python and Node SDKs, and Chromium with our page.
+#
+#   tests/interop/run.sh [python|node ...]     both suites if none is named
+#
+# Builds nothing: CONSILIUM_BIN names the server (default target/debug/consilium), with the web pages built before it.
+# Each suite gets a server of its own, on free ports, with an empty data directory; the server's log stays in
+# tests/artifacts/interop. Arguments for pytest can be given in PYTEST_ADDOPTS. Fails if any test fails or is skipped,
+# if the server does not survive its suite or shut down in order, or if a token got into its log.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+venv=$root/tests/.venv
+artifacts=$root/tests/artifacts/interop
+
+INTEROP_SERVER=$(realpath "${CONSILIUM_BIN:-$root/target/debug/consilium}")
+# The server reads CONSILIUM_*; this one is not for it.
+export -n CONSILIUM_BIN
+# Random for each run: a secret in a log can then be looked for.
+CONSILIUM_API_KEY=interop-$RANDOM
+CONSILIUM_API_SECRET=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
+export INTEROP_SERVER CONSILIUM_API_KEY CONSILIUM_API_SECRET
+
+START_SECONDS=30
+STOP_SECONDS=15
+
+say() { printf 'interop: %s\n' "$*" >&2; }
+
+prepare_python() {
+  local wanted=$here/python/requirements.txt installed=$venv/requirements.txt
+  cmp -s "$wanted" "$installed" && return
+  say 'installing the Python SDK'
+  [[ -x $venv/bin/python ]] || python3 -m venv "$venv"
+  "$venv/bin/python" -m pip install --quiet --requirement "$wanted"
+  cp "$wanted" "$installed"
+}
+
+prepare_node() {
+  local wanted=$here/package-lock.json installed=$here/node_modules/.installed-lock.json
+  cmp -s "$wanted" "$installed" && return
+  say 'installing the Node SDKs'
+  (cd "$here" && npm ci --no-audit --no-fund --loglevel=error)
+  cp "$wanted" "$installed"
+}
+
+# Two TCP ports and a UDP port that nobody uses now.
+free_ports() {
+  python3 - <<'PYTHON'
+import socket
+
+kinds = [socket.SOCK_STREAM, socket.SOCK_STREAM, socket.SOCK_DGRAM]
+sockets = [socket.socket(socket.AF_INET, kind) for kind in kinds]
+for each in sockets:
+    each.bind(("127.0.0.1", 0))
+print(*(each.getsockname()[1] for each in sockets))
+PYTHON
+}
+
+answers() { python3 -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=2)' "$1" 2>/dev/null; }
+
+server_pid=
+data=
+cleanup() {
+  if [[ -n $server_pid ]]; then kill -KILL "$server_pid" 2>/dev/null || true; fi
+  if [[ -n $data ]]; then rm -rf "$data"; fi
+}
+trap cleanup EXIT
+
+start_server() { # SUITE
+  local http ops udp deadline
+  read -r http ops udp < <(free_ports)
+  data=$(mktemp -d)
+  log=$artifacts/$1-server.log
+  export INTEROP_HTTP=http://127.0.0.1:$http INTEROP_OPS=http://127.0.0.1:$ops
+  "$INTEROP_SERVER" serve --data-dir "$data" --http-listen "127.0.0.1:$http" --ops-listen "127.0.0.1:$ops" \
+    --media-bind 127.0.0.1 --udp-port "$udp" --workers 1 --log "${INTEROP_LOG:-info}" >"$log" 2>&1 &
+  server_pid=$!
+  deadline=$((SECONDS + START_SECONDS))
+  until answers "$INTEROP_OPS/readyz"; do
+    if ! kill -0 "$server_pid" 2>/dev/null || ((SECONDS >= deadline)); then
+      say "the server did not start; its log ends:"
+      tail -n 20 "$log" >&2
+      return 1
+    fi
+    sleep 0.1
+  done
+}
+
+stop_server() { # SUITE; fails if the server was not well
+  local status=0 deadline
+  if ! kill -TERM "$server_pid" 2>/dev/null; then
+    say "the server did not survive the $1 suite"
+  fi
+  deadline=$((SECONDS + STOP_SECONDS))
+  while kill -0 "$server_pid" 2>/dev/null; do
+    if ((SECONDS >= deadline)); then
+      say "the server did not shut down within $STOP_SECONDS s"
+      kill -KILL "$server_pid"
+      break
+    fi
+    sleep 0.1
+  done
+  wait "$server_pid" || status=$?
+  server_pid=
+  rm -rf "$data"
+  data=
+  if ((status != 0)); then
+    say "the server ended with $status; its log ends:"
+    tail -n 20 "$log" >&2
+    return 1
+  fi
+  if grep -q 'panicked at' "$log"; then
+    say "the server panicked:"
+    grep -A 3 'panicked at' "$log" | head -n 20 >&2
+    return 1
+  fi
+  # A JSON Web Token starts with the base64 of {"alg or {"typ.
+  if grep -qE 'eyJ(hbGci|0eXAi)' "$log" || grep -qF "$CONSILIUM_API_SECRET" "$log"; then
+    say "a token or the secret is in the server's log: $log"
+    return 1
+  fi
+}
+
+suite_python() {
+  (cd "$here/python" && PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" -m pytest)
+}
+
+suite_node() {
+  # The second reporter is for this script: the runner itself takes a skipped test for a success.
+  local summary=$artifacts/node-summary.tap status=0
+  (cd "$here" && node --test --test-concurrency=1 \
+    --test-reporter=spec --test-reporter-destination=stdout \
+    --test-reporter=tap --test-reporter-destination="$summary" node/*.test.mjs) || status=$?
+  if ! grep -q '^# skipped 0$' "$summary" || ! grep -q '^# todo 0$' "$summary" || grep -q '^# tests 0$' "$summary"; then
+    say 'tests were left out; this counts as a failure'
+    status=1
+  fi
+  return "$status"
+}
+
+[[ -x $INTEROP_SERVER ]] || { say "there is no server at $INTEROP_SERVER"; exit 2; }
+mkdir -p "$artifacts"
+suites=("$@")
+((${#suites[@]})) || suites=(python node)
+# The Python suite drives the browser through Node.
+prepare_node
+prepare_python
+
+failed=()
+for suite in "${suites[@]}"; do
+  case $suite in python | node) ;; *) say "there is no suite $suite"; exit 2 ;; esac
+  start_server "$suite"
+  "suite_$suite" || failed+=("$suite")
+  stop_server "$suite" || failed+=("$suite's server")
+done
+if ((${#failed[@]})); then
+  say "failed: ${failed[*]}"
+  exit 1
+fi
