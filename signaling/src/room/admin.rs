@@ -52,7 +52,8 @@ impl Room {
     /// Nobody's microphone or camera is ever switched on from afar: unmuting is for whoever it belongs to.
     pub fn mute_published_track(&mut self, request: &MuteRoomTrackRequest) -> Result<TrackInfo, Refusal> {
         let key = self.by_identity(&request.identity).ok_or(Refusal::NotFound)?;
-        let muted = self.participants[&key].track_info(&request.track_sid).map(|info| info.muted).ok_or(Refusal::NotFound)?;
+        let muted =
+            self.participants[&key].track_info(&request.track_sid).map(|info| info.muted).ok_or(Refusal::NotFound)?;
         if muted && !request.muted {
             return Err(Refusal::FailedPrecondition);
         }

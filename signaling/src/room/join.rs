@@ -102,8 +102,7 @@ impl Room {
     pub fn handle_resume(&mut self, now: Now, session: SessionId, resume: &Resume) -> Result<(), JoinRefusal> {
         let known = self.by_identity(&resume.identity).filter(|key| {
             let participant = &self.participants[key];
-            participant.sid == resume.participant_sid
-                && participant.peers().all(|peer| peer.state != PeerState::Closed)
+            participant.sid == resume.participant_sid && participant.peers().all(|peer| peer.state != PeerState::Closed)
         });
         let Some(key) = known.filter(|_| !self.finished) else {
             let message = Box::new(Message::Leave(state_mismatch()));
@@ -245,14 +244,8 @@ pub(crate) fn state_mismatch() -> LeaveRequest {
 }
 
 pub(super) fn enabled_codecs() -> Vec<Codec> {
-    let codecs = [
-        MediaCodec::Opus,
-        MediaCodec::Red,
-        MediaCodec::Vp8,
-        MediaCodec::H264,
-        MediaCodec::Vp9,
-        MediaCodec::Av1,
-    ];
+    let codecs =
+        [MediaCodec::Opus, MediaCodec::Red, MediaCodec::Vp8, MediaCodec::H264, MediaCodec::Vp9, MediaCodec::Av1];
     codecs.map(|codec| Codec { mime: track::mime_type(codec).to_owned(), fmtp_line: String::new() }).to_vec()
 }
 

@@ -51,11 +51,8 @@ pub(super) struct Peer {
 
 impl Peer {
     pub(super) fn new(id: PeerId, role: Role, endpoint: &LocalEndpoint, ice: IceCredentials) -> Self {
-        let local = LocalTransport {
-            ice,
-            fingerprint: endpoint.fingerprint.clone(),
-            candidates: endpoint.candidates.clone(),
-        };
+        let local =
+            LocalTransport { ice, fingerprint: endpoint.fingerprint.clone(), candidates: endpoint.candidates.clone() };
         Self {
             id,
             state: PeerState::Idle,

@@ -127,8 +127,7 @@ impl Room {
         let Some(participant) = self.participants.get_mut(&key) else { return changes };
         let incoming = participant.publisher.negotiation.incoming();
         let tracks = &mut participant.tracks;
-        let carried: HashSet<Mid> =
-            tracks.values().filter_map(|track| Some(track.section.as_ref()?.mid)).collect();
+        let carried: HashSet<Mid> = tracks.values().filter_map(|track| Some(track.section.as_ref()?.mid)).collect();
         let mut named = |section: &Incoming, by_kind: bool| {
             let free = tracks.values_mut().filter(|track| track.section.is_none() && track.kind == section.kind);
             let mut free = free.filter(|track| {

@@ -16,8 +16,7 @@ impl Room {
     /// The client wants to receive tracks, or not to.
     pub(super) fn handle_subscription(&mut self, key: ParticipantKey, request: UpdateSubscription) {
         let named = request.participant_tracks.into_iter().flat_map(|tracks| tracks.track_sids);
-        let sids: Vec<_> =
-            request.track_sids.into_iter().chain(named).take(limits::SIDS_PER_REQUEST_MAX).collect();
+        let sids: Vec<_> = request.track_sids.into_iter().chain(named).take(limits::SIDS_PER_REQUEST_MAX).collect();
         for sid in sids {
             let Some(&track) = self.track_sids.get(&sid) else {
                 if request.subscribe {
@@ -141,8 +140,7 @@ impl Room {
     /// The one place where a subscription is made, and so where the right to it is checked.
     pub(super) fn subscribe(&mut self, key: ParticipantKey, id: TrackId) {
         let Some(&publisher_key) = self.publishers.get(&id) else { return };
-        let (Some(subscriber), Some(publisher)) =
-            (self.participants.get(&key), self.participants.get(&publisher_key))
+        let (Some(subscriber), Some(publisher)) = (self.participants.get(&key), self.participants.get(&publisher_key))
         else {
             return;
         };

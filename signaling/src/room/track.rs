@@ -5,8 +5,8 @@ use crate::negotiation::{Incoming, PublishedCodecs};
 use consilium_media_core::ids::{Mid, TrackId};
 use consilium_media_core::params::{Codec, LayerLimit, MediaKind};
 use livekit_protocol::{
-    AddTrackRequest, AudioTrackFeature, SimulcastCodecInfo, TimedVersion, TrackInfo, TrackSource, TrackType, VideoLayer,
-    VideoQuality,
+    AddTrackRequest, AudioTrackFeature, SimulcastCodecInfo, TimedVersion, TrackInfo, TrackSource, TrackType,
+    VideoLayer, VideoQuality,
 };
 
 /// RIDs of the SDKs, by quality.
@@ -142,8 +142,7 @@ fn within_limits(request: &AddTrackRequest) -> bool {
 #[allow(deprecated, reason = "older SDKs set the flags")]
 fn audio_features(request: &AddTrackRequest) -> Vec<i32> {
     let mut features = request.audio_features.clone();
-    let flags =
-        [(request.disable_dtx, AudioTrackFeature::TfNoDtx), (request.stereo, AudioTrackFeature::TfStereo)];
+    let flags = [(request.disable_dtx, AudioTrackFeature::TfNoDtx), (request.stereo, AudioTrackFeature::TfStereo)];
     for (_, feature) in flags.into_iter().filter(|(set, _)| *set) {
         if request.r#type() == TrackType::Audio && !features.contains(&feature.into()) {
             features.push(feature.into());
@@ -167,13 +166,14 @@ fn ranked(mut layers: Vec<VideoLayer>) -> Vec<VideoLayer> {
 
 fn codecs(request: &AddTrackRequest, layers: &[VideoLayer]) -> Vec<SimulcastCodecInfo> {
     // A backup codec has no cid before the client publishes it, and is announced anew then.
-    let listed = request.simulcast_codecs.iter().filter(|codec| !codec.cid.is_empty()).map(|codec| SimulcastCodecInfo {
-        mime_type: mime_type_of_name(&codec.codec),
-        cid: codec.cid.clone(),
-        layers: if codec.layers.is_empty() { layers.to_vec() } else { ranked(codec.layers.clone()) },
-        video_layer_mode: codec.video_layer_mode,
-        ..Default::default()
-    });
+    let listed =
+        request.simulcast_codecs.iter().filter(|codec| !codec.cid.is_empty()).map(|codec| SimulcastCodecInfo {
+            mime_type: mime_type_of_name(&codec.codec),
+            cid: codec.cid.clone(),
+            layers: if codec.layers.is_empty() { layers.to_vec() } else { ranked(codec.layers.clone()) },
+            video_layer_mode: codec.video_layer_mode,
+            ..Default::default()
+        });
     let mut codecs: Vec<_> = listed.collect();
     if codecs.is_empty() {
         codecs.push(SimulcastCodecInfo { cid: request.cid.clone(), layers: layers.to_vec(), ..Default::default() });
@@ -203,9 +203,9 @@ pub(super) fn mime_type(codec: Codec) -> &'static str {
 fn mime_type_of_name(name: &str) -> String {
     let known = [Codec::Opus, Codec::Red, Codec::Vp8, Codec::Vp9, Codec::H264, Codec::Av1];
     let name = name.rsplit('/').next().unwrap_or_default();
-    let codec = known.into_iter().find(|&codec| {
-        mime_type(codec).rsplit('/').next().is_some_and(|subtype| subtype.eq_ignore_ascii_case(name))
-    });
+    let codec = known
+        .into_iter()
+        .find(|&codec| mime_type(codec).rsplit('/').next().is_some_and(|subtype| subtype.eq_ignore_ascii_case(name)));
     codec.map(mime_type).unwrap_or_default().to_owned()
 }
 

@@ -84,7 +84,11 @@ impl Rooms {
         self.session_without_room(&claims)
     }
 
-    fn session(&self, room: &RoomHandle, claims: &Claims) -> Result<(SessionId, link::SessionLink, Session), JoinError> {
+    fn session(
+        &self,
+        room: &RoomHandle,
+        claims: &Claims,
+    ) -> Result<(SessionId, link::SessionLink, Session), JoinError> {
         let permit = self.inner.sessions.clone().try_acquire_owned().map_err(|_| JoinError::Unavailable)?;
         let id = SessionId::new(self.inner.next_session.fetch_add(1, Ordering::Relaxed));
         let (link, session) =

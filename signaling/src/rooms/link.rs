@@ -57,7 +57,8 @@ pub(super) fn link(
 ) -> (SessionLink, Session) {
     let (outbox, receiver) = mpsc::channel(OUTBOX_MAX);
     let (cut, cut_receiver) = oneshot::channel();
-    let session = Session { id, room, outbox: receiver, cut: cut_receiver, stats, presence: Presence::Here, _permit: permit };
+    let session =
+        Session { id, room, outbox: receiver, cut: cut_receiver, stats, presence: Presence::Here, _permit: permit };
     (SessionLink { outbox, cut, claims }, session)
 }
 
@@ -82,9 +83,7 @@ impl Session {
     }
 
     /// The parts that a client's connection works with.
-    pub(crate) fn parts(
-        &mut self,
-    ) -> (Requests, &mut mpsc::Receiver<Outgoing>, &mut oneshot::Receiver<SessionEnd>) {
+    pub(crate) fn parts(&mut self) -> (Requests, &mut mpsc::Receiver<Outgoing>, &mut oneshot::Receiver<SessionEnd>) {
         (Requests { id: self.id, room: self.room.clone() }, &mut self.outbox, &mut self.cut)
     }
 }

@@ -1,0 +1,432 @@
+//! The protocol edge over real sockets, with a media plane that only listens.
+
+use super::router;
+use crate::access::{ApiKeys, Claims, VideoGrants};
+use crate::rooms::{Rooms, RoomsConfig};
+use crate::stats::{JoinResult, SessionEnd};
+use axum::http::StatusCode;
+use consilium_media_core::control::{Command, Event, RoomEvent};
+use consilium_media_net::handle::MediaHandle;
+use futures_util::{SinkExt, StreamExt};
+use livekit_protocol::participant_info::State;
+use livekit_protocol::signal_request::Message as Request;
+use livekit_protocol::signal_response::Message;
+use livekit_protocol::{
+    DisconnectReason, JoinResponse, LeaveRequest, Ping, RoomParticipantIdentity, SessionDescription, SignalRequest,
+    SignalResponse, TrickleRequest, UpdateRoomMetadataRequest,
+};
+use prost::Message as _;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::{Error, Message as Frame};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+/// No answer takes this long on a loopback socket; a test that waits longer has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Server {
+    address: String,
+    rooms: Rooms,
+    keys: Arc<ApiKeys>,
+    commands: mpsc::Receiver<Command>,
+    events: mpsc::Sender<RoomEvent>,
+}
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+async fn server(config: RoomsConfig) -> Server {
+    let keys = Arc::new(ApiKeys::single("key", "a secret of enough length to be a secret"));
+    let (media, commands) = MediaHandle::detached();
+    let (events, receiver) = mpsc::channel(64);
+    let rooms = Rooms::start(config, keys.clone(), media, receiver);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let app = router(rooms.clone());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    Server { address, rooms, keys, commands, events }
+}
+
+fn claims(identity: &str) -> Claims {
+    Claims {
+        identity: identity.into(),
+        video: VideoGrants { room: "mdt".into(), room_join: true, ..Default::default() },
+        ..Default::default()
+    }
+}
+
+impl Server {
+    fn token(&self, claims: &Claims) -> String {
+        self.keys.sign(claims, SystemTime::now(), Duration::from_secs(60)).unwrap()
+    }
+
+    async fn connect(&self, path_and_query: &str) -> Result<Socket, Error> {
+        connect_async(format!("ws://{}{path_and_query}", self.address)).await.map(|(socket, _)| socket)
+    }
+
+    async fn join(&self, identity: &str) -> (Socket, JoinResponse) {
+        let token = self.token(&claims(identity));
+        let mut socket = self.connect(&format!("/rtc/v1?access_token={token}")).await.unwrap();
+        match receive(&mut socket).await {
+            Some(Message::Join(join)) => (socket, join),
+            other => panic!("the first message is {other:?}"),
+        }
+    }
+
+    fn ended(&self, end: SessionEnd) -> u64 {
+        let ends = self.rooms.stats().snapshot().session_ends;
+        ends.into_iter().find(|(known, _)| *known == end).map(|(_, count)| count).unwrap()
+    }
+
+    fn joins(&self, result: JoinResult) -> u64 {
+        let joins = self.rooms.stats().snapshot().joins;
+        joins.into_iter().find(|(known, _)| *known == result).map(|(_, count)| count).unwrap()
+    }
+
+    /// Waits for a condition that another task brings about.
+    async fn until(&self, condition: impl Fn(&Self) -> bool) {
+        let wait = async {
+            let mut poll = tokio::time::interval(Duration::from_millis(5));
+            while !condition(self) {
+                poll.tick().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect("the condition holds in time");
+    }
+}
+
+async fn send(socket: &mut Socket, request: Request) {
+    let message = SignalRequest { message: Some(request) };
+    socket.send(Frame::Binary(message.encode_to_vec().into())).await.unwrap();
+}
+
+/// The next message; `None` when the server closed.
+async fn receive(socket: &mut Socket) -> Option<Message> {
+    loop {
+        match tokio::time::timeout(PATIENCE, socket.next()).await.expect("a message comes in time")? {
+            Ok(Frame::Binary(bytes)) => return SignalResponse::decode(&bytes[..]).unwrap().message,
+            Ok(Frame::Text(text)) => return serde_json::from_str::<SignalResponse>(&text).unwrap().message,
+            Ok(Frame::Close(_)) | Err(_) => return None,
+            Ok(_) => {}
+        }
+    }
+}
+
+async fn receive_until<T>(socket: &mut Socket, find: impl Fn(Message) -> Option<T>) -> T {
+    loop {
+        let message = receive(socket).await.expect("the session stays open");
+        if let Some(found) = find(message) {
+            return found;
+        }
+    }
+}
+
+/// The close code that the server sent.
+async fn close_code(socket: &mut Socket) -> u16 {
+    loop {
+        match tokio::time::timeout(PATIENCE, socket.next()).await.expect("the server closes in time") {
+            Some(Ok(Frame::Close(Some(frame)))) => return frame.code.into(),
+            Some(Ok(_)) => {}
+            other => panic!("no close frame but {other:?}"),
+        }
+    }
+}
+
+fn leave(message: Message) -> Option<LeaveRequest> {
+    match message {
+        Message::Leave(leave) => Some(leave),
+        _ => None,
+    }
+}
+
+fn refusal(result: Result<Socket, Error>) -> (StatusCode, bool, String) {
+    let Err(Error::Http(response)) = result else { panic!("not refused by HTTP") };
+    let cors = response.headers().get("access-control-allow-origin").is_some_and(|origin| origin == "*");
+    let body = response.body().clone().unwrap_or_default();
+    (response.status(), cors, String::from_utf8(body).unwrap())
+}
+
+#[tokio::test]
+async fn both_endpoints_greet_with_the_join_response() {
+    let server = server(RoomsConfig::default()).await;
+    for (path, dual) in [("/rtc/v1", false), ("/rtc", true)] {
+        let token = server.token(&claims("alice"));
+        let mut socket = server.connect(&format!("{path}?access_token={token}&auto_subscribe=1")).await.unwrap();
+        let Some(Message::Join(join)) = receive(&mut socket).await else { panic!("no greeting") };
+        assert_eq!(join.subscriber_primary, dual);
+        assert_eq!(join.room.unwrap().name, "mdt");
+    }
+    assert_eq!(server.joins(JoinResult::Ok), 2);
+}
+
+#[tokio::test]
+async fn a_token_in_the_header_opens_the_door_too() {
+    use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+    let server = server(RoomsConfig::default()).await;
+    let mut request = format!("ws://{}/rtc/v1", server.address).into_client_request().unwrap();
+    let bearer = format!("Bearer {}", server.token(&claims("alice")));
+    request.headers_mut().insert("authorization", bearer.parse().unwrap());
+    let (mut socket, _) = connect_async(request).await.unwrap();
+    assert!(matches!(receive(&mut socket).await, Some(Message::Join(_))));
+}
+
+#[tokio::test]
+async fn bad_tokens_are_refused_with_a_reason_that_every_page_can_read() {
+    let server = server(RoomsConfig::default()).await;
+    let now = SystemTime::now();
+    let sign = |claims: &Claims, at: SystemTime| server.keys.sign(claims, at, Duration::from_secs(60)).unwrap();
+    let expired = sign(&claims("alice"), now - Duration::from_secs(3_600));
+    let early = sign(&claims("alice"), now + Duration::from_secs(3_600));
+    let forged = ApiKeys::single("key", "another secret, also of enough length to be one")
+        .sign(&claims("alice"), now, Duration::from_secs(60))
+        .unwrap();
+    let lobby = Claims { video: VideoGrants { room_join: false, ..claims("a").video }, ..claims("alice") };
+    let cases = [
+        (expired, StatusCode::UNAUTHORIZED, "expired", JoinResult::TokenExpired),
+        (early, StatusCode::UNAUTHORIZED, "not valid yet", JoinResult::TokenNotYetValid),
+        (forged, StatusCode::UNAUTHORIZED, "signature", JoinResult::TokenInvalid),
+        ("nonsense".into(), StatusCode::UNAUTHORIZED, "not a valid", JoinResult::TokenInvalid),
+        (String::new(), StatusCode::UNAUTHORIZED, "no access token", JoinResult::TokenMissing),
+        (sign(&lobby, now), StatusCode::FORBIDDEN, "does not grant", JoinResult::NotAllowed),
+    ];
+    for (token, status, reason, result) in cases {
+        let before = server.joins(result);
+        for path in ["/rtc/v1", "/rtc", "/rtc/v1/validate", "/rtc/validate"] {
+            let refused = refusal(server.connect(&format!("{path}?access_token={token}")).await);
+            assert_eq!((refused.0, refused.1), (status, true), "{path}");
+            assert!(refused.2.contains(reason), "{path}: {}", refused.2);
+        }
+        assert_eq!(server.joins(result), before + 2);
+    }
+    assert_eq!(server.rooms.stats().snapshot().participants, 0);
+}
+
+#[tokio::test]
+async fn a_good_token_validates_and_a_plain_request_is_told_to_upgrade() {
+    let server = server(RoomsConfig::default()).await;
+    let token = server.token(&claims("alice"));
+    let get = async |path: &str| {
+        use tower::ServiceExt;
+        let request =
+            axum::extract::Request::get(format!("{path}?access_token={token}")).body(axum::body::Body::empty());
+        let response = router(server.rooms.clone()).oneshot(request.unwrap()).await.unwrap();
+        let status = response.status();
+        let cors = response.headers().contains_key("access-control-allow-origin");
+        let body = axum::body::to_bytes(response.into_body(), 1_000).await.unwrap();
+        (status, cors, String::from_utf8(body.to_vec()).unwrap())
+    };
+    for path in ["/rtc/validate", "/rtc/v1/validate"] {
+        assert_eq!(get(path).await, (StatusCode::OK, true, "success".into()));
+    }
+    assert_eq!(get("/rtc/v1").await.0, StatusCode::UPGRADE_REQUIRED);
+}
+
+#[tokio::test]
+async fn a_full_room_says_so_at_the_door_and_when_asked_why() {
+    let server = server(RoomsConfig { max_participants: 1, ..Default::default() }).await;
+    let _alice = server.join("alice").await;
+    let token = server.token(&claims("bob"));
+    for path in ["/rtc/v1", "/rtc/v1/validate"] {
+        let (status, cors, body) = refusal(server.connect(&format!("{path}?access_token={token}")).await);
+        assert_eq!((status, cors, body.as_str()), (StatusCode::FORBIDDEN, true, "the room is full"));
+    }
+    assert_eq!(server.joins(JoinResult::RoomFull), 1);
+}
+
+#[tokio::test]
+async fn a_server_with_all_its_rooms_opens_no_more() {
+    let server = server(RoomsConfig { max_rooms: 1, ..Default::default() }).await;
+    let _alice = server.join("alice").await;
+    let video = VideoGrants { room: "another".into(), ..claims("bob").video };
+    let token = server.token(&Claims { video, ..claims("bob") });
+    let (status, ..) = refusal(server.connect(&format!("/rtc/v1?access_token={token}")).await);
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn a_very_long_url_is_accepted() {
+    let server = server(RoomsConfig::default()).await;
+    let token = server.token(&claims("alice"));
+    let padding = "x".repeat(60_000);
+    let mut socket = server.connect(&format!("/rtc?access_token={token}&device_model={padding}")).await.unwrap();
+    assert!(matches!(receive(&mut socket).await, Some(Message::Join(_))));
+}
+
+#[tokio::test]
+async fn a_client_that_writes_text_is_answered_in_text() {
+    let server = server(RoomsConfig::default()).await;
+    let (mut socket, _) = server.join("alice").await;
+    let ping = SignalRequest { message: Some(Request::PingReq(Ping { timestamp: 42, rtt: 0 })) };
+    socket.send(Frame::Text(serde_json::to_string(&ping).unwrap().into())).await.unwrap();
+    loop {
+        match socket.next().await.unwrap().unwrap() {
+            Frame::Text(text) => {
+                assert!(text.contains("pongResp") && text.contains("42"), "{text}");
+                return;
+            }
+            // What was under way before.
+            Frame::Binary(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_closes_the_session_and_is_counted() {
+    let server = server(RoomsConfig::default()).await;
+    let (mut witness, _) = server.join("witness").await;
+    let trickle = TrickleRequest { candidate_init: "not JSON".into(), ..Default::default() };
+    let offer = SessionDescription { sdp: "v=1".into(), r#type: "offer".into(), ..Default::default() };
+    let binary = |request| Frame::Binary(SignalRequest { message: Some(request) }.encode_to_vec().into());
+    let frames = [
+        Frame::Binary(vec![0xff; 40].into()),
+        Frame::Text("{\"no\": ".into()),
+        binary(Request::Offer(offer)),
+        binary(Request::Trickle(trickle)),
+    ];
+    for (index, frame) in frames.into_iter().enumerate() {
+        let (mut socket, _) = server.join(&format!("mallory{index}")).await;
+        socket.send(frame).await.unwrap();
+        assert_eq!(close_code(&mut socket).await, 1007);
+        drop(socket);
+        server.until(|server| server.ended(SessionEnd::Malformed) == index as u64 + 1).await;
+    }
+    assert_eq!(server.rooms.stats().snapshot().malformed, 4);
+    send(&mut witness, Request::PingReq(Ping::default())).await;
+    receive_until(&mut witness, |message| matches!(message, Message::PongResp(_)).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_closes_the_session() {
+    let server = server(RoomsConfig::default()).await;
+    let (mut socket, _) = server.join("alice").await;
+    socket.send(Frame::Binary(vec![0; 600 * 1024].into())).await.unwrap();
+    assert_eq!(close_code(&mut socket).await, 1009);
+    drop(socket);
+    server.until(|server| server.ended(SessionEnd::MessageTooLarge) == 1).await;
+    // One that is larger still is not even taken into memory.
+    let (mut socket, _) = server.join("bob").await;
+    let _ = socket.send(Frame::Binary(vec![0; 8 << 20].into())).await;
+    while receive(&mut socket).await.is_some() {}
+    drop(socket);
+    server.until(|server| server.rooms.stats().snapshot().sessions == 0).await;
+}
+
+#[tokio::test]
+async fn a_flood_closes_the_session_and_the_others_go_on() {
+    let server = server(RoomsConfig::default()).await;
+    let (mut witness, _) = server.join("witness").await;
+    let (mut socket, _) = server.join("mallory").await;
+    for _ in 0..2_000 {
+        let ping = SignalRequest { message: Some(Request::Ping(1)) };
+        if socket.feed(Frame::Binary(ping.encode_to_vec().into())).await.is_err() {
+            break;
+        }
+    }
+    let _ = socket.flush().await;
+    while receive(&mut socket).await.is_some() {}
+    server.until(|server| server.ended(SessionEnd::Flood) == 1).await;
+    send(&mut witness, Request::PingReq(Ping::default())).await;
+    receive_until(&mut witness, |message| matches!(message, Message::PongResp(_)).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_off_and_the_others_miss_nothing() {
+    let server = server(RoomsConfig::default()).await;
+    let (_slow, _) = server.join("slow").await;
+    let (mut witness, _) = server.join("witness").await;
+    const UPDATES: usize = 1_000;
+    let reading = tokio::spawn(async move {
+        let mut updates = 0;
+        while updates < UPDATES {
+            let message = receive(&mut witness).await.expect("the witness stays");
+            updates += usize::from(matches!(
+                message,
+                Message::RoomUpdate(update) if !update.room.as_ref().unwrap().metadata.is_empty()
+            ));
+        }
+        witness
+    });
+    for _ in 0..UPDATES {
+        let request = UpdateRoomMetadataRequest { room: "mdt".into(), metadata: "x".repeat(60_000) };
+        server.rooms.update_room_metadata(request).await.unwrap();
+        // The witness gets the processor; what is measured is who is cut off, not how fast the loop is.
+        tokio::task::yield_now().await;
+    }
+    let _witness = tokio::time::timeout(PATIENCE, reading).await.unwrap().unwrap();
+    server.until(|server| server.ended(SessionEnd::SlowReader) == 1).await;
+}
+
+#[tokio::test]
+async fn a_silent_client_is_given_up_after_the_ping_timeout() {
+    let server = server(RoomsConfig::default()).await;
+    let (mut socket, _) = server.join("alice").await;
+    // From here on time passes whenever nobody has anything to do.
+    tokio::time::pause();
+    while receive(&mut socket).await.is_some() {}
+    server.until(|server| server.ended(SessionEnd::PingTimeout) == 1).await;
+}
+
+#[tokio::test]
+async fn a_connection_event_reaches_its_room_and_everybody_in_it() {
+    let mut server = server(RoomsConfig::default()).await;
+    let (_alice, _) = server.join("alice").await;
+    let Some(Command::AddPeer { peer, room, .. }) = server.commands.recv().await else { panic!("no peer") };
+    let (mut bob, _) = server.join("bob").await;
+    // Alice never offered, so nobody knows of her until her connection is there.
+    server.events.send(RoomEvent { room, event: Event::PeerConnected { peer } }).await.unwrap();
+    let alice = receive_until(&mut bob, |message| match message {
+        Message::Update(update) => update.participants.into_iter().find(|info| info.identity == "alice"),
+        _ => None,
+    })
+    .await;
+    assert_eq!(alice.state(), State::Active);
+}
+
+#[tokio::test]
+async fn a_removed_participant_is_told_before_the_socket_closes() {
+    let server = server(RoomsConfig::default()).await;
+    let (mut alice, _) = server.join("alice").await;
+    let request = RoomParticipantIdentity { room: "mdt".into(), identity: "alice".into(), ..Default::default() };
+    server.rooms.remove_participant(request).await.unwrap();
+    let leave = receive_until(&mut alice, leave).await;
+    assert_eq!(leave.reason(), DisconnectReason::ParticipantRemoved);
+    assert_eq!(close_code(&mut alice).await, 1000);
+    drop(alice);
+    server.until(|server| server.ended(SessionEnd::Removed) == 1).await;
+}
+
+#[tokio::test]
+async fn a_lost_session_resumes_over_a_new_socket_and_a_strangers_does_not() {
+    let server = server(RoomsConfig::default()).await;
+    let (alice, join) = server.join("alice").await;
+    let sid = join.participant.unwrap().sid;
+    drop(alice);
+    server.until(|server| server.ended(SessionEnd::ConnectionLost) == 1).await;
+    let token = server.token(&claims("alice"));
+    let resume = |sid: &str| format!("/rtc?access_token={token}&reconnect=1&sid={sid}");
+    let mut socket = server.connect(&resume(&sid)).await.unwrap();
+    assert!(matches!(receive(&mut socket).await, Some(Message::Reconnect(_))));
+    let mut stranger = server.connect(&resume("PA_stranger")).await.unwrap();
+    assert!(receive(&mut stranger).await.and_then(leave).is_some());
+    let video = VideoGrants { room: "nowhere".into(), ..claims("alice").video };
+    let token = server.token(&Claims { video, ..claims("alice") });
+    let mut nowhere = server.connect(&format!("/rtc?access_token={token}&reconnect=1&sid={sid}")).await.unwrap();
+    assert!(receive(&mut nowhere).await.and_then(leave).is_some());
+    assert_eq!(server.rooms.stats().snapshot().rooms, 1);
+}
+
+#[tokio::test]
+async fn shutdown_says_goodbye_and_joins_every_task() {
+    let server = server(RoomsConfig::default()).await;
+    let (mut alice, _) = server.join("alice").await;
+    let client = tokio::spawn(async move { receive_until(&mut alice, leave).await });
+    server.rooms.shutdown().await;
+    assert_eq!(client.await.unwrap().reason(), DisconnectReason::ServerShutdown);
+    let snapshot = server.rooms.stats().snapshot();
+    assert_eq!((snapshot.rooms, snapshot.participants, snapshot.sessions), (0, 0, 0));
+    let token = server.token(&claims("bob"));
+    let (status, ..) = refusal(server.connect(&format!("/rtc/v1?access_token={token}")).await);
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+}

@@ -17,10 +17,7 @@ fn the_join_response_comes_first_and_the_answer_carries_the_offers_id() {
     assert!(!join.subscriber_primary && join.ping_interval > 0 && join.ping_timeout > join.ping_interval);
     assert!(!join.server_info.as_ref().unwrap().version.is_empty());
     assert_eq!(answer.id, 1);
-    assert!(matches!(
-        stage.commands[..],
-        [Command::AddPeer { .. }, Command::SetRemote { .. }, ..]
-    ));
+    assert!(matches!(stage.commands[..], [Command::AddPeer { .. }, Command::SetRemote { .. }, ..]));
 }
 
 #[test]

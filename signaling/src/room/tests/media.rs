@@ -187,7 +187,8 @@ fn whoever_may_not_subscribe_receives_nothing() {
     let mut stage = Stage::new();
     let alice = stage.join("alice");
     let sid = stage.publish(alice, "cam", TrackSource::Camera);
-    let deaf = stage.join_with(Join { permission: Permission { can_subscribe: false, ..permission() }, ..join("deaf") });
+    let deaf =
+        stage.join_with(Join { permission: Permission { can_subscribe: false, ..permission() }, ..join("deaf") });
     let ask = UpdateSubscription { track_sids: vec![sid], subscribe: true, ..Default::default() };
     stage.request(deaf, Request::Subscription(ask));
     stage.publish(alice, "mic", TrackSource::Microphone);

@@ -74,11 +74,8 @@ impl Chaos {
                 self.stage.request(session, Request::Subscription(ask));
             }
             5 => {
-                let only = TrackPermission {
-                    participant_identity: identity.into(),
-                    all_tracks: true,
-                    ..Default::default()
-                };
+                let only =
+                    TrackPermission { participant_identity: identity.into(), all_tracks: true, ..Default::default() };
                 let all_participants = self.rng.random_bool(0.5);
                 let request = SubscriptionPermission { all_participants, track_permissions: vec![only] };
                 self.stage.request(session, Request::SubscriptionPermission(request));

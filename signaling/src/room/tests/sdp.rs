@@ -39,7 +39,10 @@ pub(super) fn offer(ufrag: &str, sections: &[Section]) -> String {
     );
     for (index, section) in sections.iter().enumerate() {
         let (payload, codec) = match section.kind {
-            "audio" => (111, "a=rtpmap:111 opus/48000/2\r\na=rtcp-fb:111 transport-cc\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n"),
+            "audio" => (
+                111,
+                "a=rtpmap:111 opus/48000/2\r\na=rtcp-fb:111 transport-cc\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n",
+            ),
             _ => (96, "a=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 nack\r\na=rtcp-fb:96 nack pli\r\n"),
         };
         let _ = write!(
