@@ -90,7 +90,7 @@ impl Room {
             self.handle_add_track(now, key, request);
         }
         match offer {
-            Some(offer) => self.handle_offer(now, key, offer),
+            Some(offer) => self.handle_offer(now, key, &offer),
             None => self.renegotiate(key),
         }
         self.closes_at = None;

@@ -18,7 +18,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 impl Room {
     /// A description from the client for the connection that it negotiates.
-    pub(super) fn handle_offer(&mut self, now: Now, key: ParticipantKey, offer: SessionDescription) {
+    pub(super) fn handle_offer(&mut self, now: Now, key: ParticipantKey, offer: &SessionDescription) {
         self.open_publisher(key);
         let Some(participant) = self.participants.get_mut(&key) else { return };
         let peer = &mut participant.publisher;
@@ -174,6 +174,9 @@ impl Room {
             return;
         }
         let unplaced = participant.subscriptions.values().any(|subscription| subscription.fresh);
+        if asked == Asked::AfterChange && !unplaced {
+            return;
+        }
         let peer = &mut participant.publisher;
         let (audios, videos) = peer.negotiation.missing_sections();
         let need = (audios.min(limits::SECTIONS_REQUEST_MAX), videos.min(limits::SECTIONS_REQUEST_MAX));
@@ -186,7 +189,7 @@ impl Room {
                 let more = (need.0.saturating_sub(audios), need.1.saturating_sub(videos));
                 (more != (0, 0)).then_some(more)
             }
-            (Asked::AfterChange, None) => unplaced.then_some(need),
+            (Asked::AfterChange, None) => Some(need),
         };
         let Some((num_audios, num_videos)) = ask else { return };
         let (audios, videos) = peer.sections_asked.unwrap_or((0, 0));

@@ -12,7 +12,7 @@ impl Room {
     pub fn handle_request(&mut self, now: Now, session: SessionId, request: SignalRequest) {
         let (Some(key), Some(request)) = (self.key_of(session), request.message) else { return };
         match request {
-            Request::Offer(offer) => self.handle_offer(now, key, offer),
+            Request::Offer(offer) => self.handle_offer(now, key, &offer),
             Request::Answer(answer) => self.handle_answer(now, key, &answer),
             Request::Trickle(trickle) => self.handle_trickle(now, key, &trickle),
             Request::AddTrack(request) => self.handle_add_track(now, key, request),

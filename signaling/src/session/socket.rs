@@ -39,7 +39,8 @@ pub(super) async fn run(socket: WebSocket, mut session: Session) {
         tokio::select! {
             end = reading => end,
             end = write(&mut sink, outbox, &json, &stats) => end,
-            end = cut => end.unwrap_or(SessionEnd::Shutdown),
+            // A room that lets go of the session without cutting it off has its last messages in the queue.
+            Ok(end) = cut => end,
         }
     };
     if end == SessionEnd::Malformed {

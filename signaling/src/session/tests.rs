@@ -12,8 +12,9 @@ use livekit_protocol::participant_info::State;
 use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message;
 use livekit_protocol::{
-    DisconnectReason, JoinResponse, LeaveRequest, Ping, RoomParticipantIdentity, SessionDescription, SignalRequest,
-    SignalResponse, TrickleRequest, UpdateRoomMetadataRequest,
+    DisconnectReason, JoinResponse, LeaveRequest, ParticipantPermission, Ping, RoomParticipantIdentity,
+    SessionDescription, SignalRequest, SignalResponse, TrickleRequest, UpdateParticipantRequest,
+    UpdateRoomMetadataRequest,
 };
 use prost::Message as _;
 use std::sync::Arc;
@@ -429,4 +430,31 @@ async fn shutdown_says_goodbye_and_joins_every_task() {
     let token = server.token(&claims("bob"));
     let (status, ..) = refusal(server.connect(&format!("/rtc/v1?access_token={token}")).await);
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn a_changed_grant_comes_with_a_token_that_says_so_and_lives_no_longer() {
+    let server = server(RoomsConfig::default()).await;
+    let (mut alice, _) = server.join("alice").await;
+    let permission = ParticipantPermission { can_subscribe: true, ..Default::default() };
+    let request = UpdateParticipantRequest {
+        room: "mdt".into(),
+        identity: "alice".into(),
+        name: "Observer".into(),
+        permission: Some(permission),
+        ..Default::default()
+    };
+    server.rooms.update_participant(request).await.unwrap();
+    let token = receive_until(&mut alice, |message| match message {
+        Message::RefreshToken(token) => Some(token),
+        _ => None,
+    })
+    .await;
+    let before = server.keys.verify(&server.token(&claims("alice")), SystemTime::now()).unwrap();
+    let after = server.keys.verify(&token, SystemTime::now()).unwrap();
+    assert_eq!((after.identity.as_str(), after.name.as_str()), ("alice", "Observer"));
+    assert_eq!(after.join_room(), Ok("mdt"));
+    assert!(after.video.may_subscribe() && !after.video.may_publish_data());
+    assert!(!after.video.may_publish(livekit_protocol::TrackSource::Camera));
+    assert!(after.exp <= before.exp + 1);
 }

@@ -61,11 +61,11 @@ fn the_answer_maps_sections_to_tracks_for_a_single_connection() {
     let alice = stage.join("alice");
     let bob = stage.join("bob");
     let sid = stage.publish(alice, "cam", TrackSource::Camera);
-    let answers = stage.inbox(bob).iter().filter_map(|message| match message {
+    let mut answers = stage.inbox(bob).iter().rev().filter_map(|message| match message {
         Message::Answer(answer) => Some(&answer.mid_to_track_id),
         _ => None,
     });
-    assert!(answers.last().unwrap().values().any(|track| *track == sid));
+    assert!(answers.next().unwrap().values().any(|track| *track == sid));
 }
 
 #[test]

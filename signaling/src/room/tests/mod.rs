@@ -239,11 +239,11 @@ impl Stage {
     }
 
     fn published(&self, session: SessionId, cid: &str) -> TrackInfo {
-        let answers = self.clients[&session].inbox.iter().filter_map(|message| match message {
+        let mut answers = self.clients[&session].inbox.iter().rev().filter_map(|message| match message {
             Message::TrackPublished(answer) if answer.cid == cid => answer.track.clone(),
             _ => None,
         });
-        answers.last().unwrap()
+        answers.next().unwrap()
     }
 
     fn event(&mut self, event: Event) {
@@ -296,12 +296,12 @@ impl Stage {
 
     /// What a session was told last of a participant.
     fn seen(&self, session: SessionId, identity: &str) -> Option<ParticipantInfo> {
-        let lists = self.inbox(session).iter().flat_map(|message| match message {
+        let mut lists = self.inbox(session).iter().flat_map(|message| match message {
             Message::Update(update) => update.participants.clone(),
             Message::Join(join) => join.other_participants.clone(),
             _ => Vec::new(),
         });
-        lists.filter(|info| info.identity == identity).last()
+        lists.rfind(|info| info.identity == identity)
     }
 
     /// The tracks that are sent to a session, as the media core was told.
