@@ -135,7 +135,6 @@ fn rooms_config(config: &Config) -> RoomsConfig {
         departure_timeout: config.departure_timeout(),
         max_participants: config.rooms.participants_max,
         max_rooms: config.rooms.rooms_max,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
         ..RoomsConfig::default()
     }
 }

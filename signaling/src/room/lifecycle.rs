@@ -1,14 +1,15 @@
 //! Sessions lost, connections ended, participants removed, rooms closed.
 
 use super::participant::ParticipantKey;
-use super::peer::PeerState;
+use super::peer::{PeerState, RELIABLE_LABEL};
 use super::{Effect, Now, Room, SessionId, limits};
 use crate::stats::SessionEnd;
-use consilium_media_core::control::{Command, Event};
+use consilium_media_core::control::{CloseReason, Command, Event};
 use consilium_media_core::ids::PeerId;
 use livekit_protocol::participant_info::State;
 use livekit_protocol::signal_response::Message;
 use livekit_protocol::{DisconnectReason, LeaveRequest, ParticipantUpdate, leave_request};
+use std::time::{Duration, Instant};
 
 impl Room {
     /// The client's WebSocket is gone, without a goodbye. Unknown sessions (closed by us) are fine.
@@ -16,17 +17,22 @@ impl Room {
         let Some(key) = self.sessions.remove(&session) else { return };
         let Some(participant) = self.participants.get_mut(&key) else { return };
         participant.session = None;
-        expire_by(&mut participant.expires_at, now);
+        // Without its connections it cannot come back as the one it was, so there is nothing to wait for.
+        if participant.peers().any(|peer| peer.state == PeerState::Closed) {
+            return self.remove(now, key, DisconnectReason::SignalClose, SessionEnd::ConnectionLost);
+        }
+        expire_by(&mut participant.expires_at, now, limits::RESUME_WINDOW);
     }
 
     pub fn handle_event(&mut self, now: Now, event: Event) {
         match event {
             Event::PeerConnected { peer } => self.handle_connected(peer),
-            Event::PeerClosed { peer, .. } => self.handle_peer_closed(now, peer),
+            Event::PeerClosed { peer, reason } => self.handle_peer_closed(now, peer, reason),
             Event::DataChannelOpened { peer, channel, label, .. } => {
                 if let Some(peer) = self.peer_mut(peer) {
                     peer.channel_opened(label, channel);
                 }
+                self.advance_to_active(peer);
             }
             Event::DataChannelClosed { peer, channel } => {
                 if let Some(peer) = self.peer_mut(peer) {
@@ -40,7 +46,7 @@ impl Room {
     }
 
     pub fn handle_timeout(&mut self, now: Now) {
-        let due = |at: Option<std::time::Instant>| at.is_some_and(|at| at <= now.instant);
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now.instant);
         let expired: Vec<_> = self
             .participants
             .iter()
@@ -133,21 +139,34 @@ impl Room {
         if let Some(peer) = participant.peer_mut(peer) {
             peer.state = PeerState::Connected;
         }
-        if participant.receiving().id != peer || participant.state == State::Active {
+        if participant.receiving().id == peer && participant.session.is_some() {
+            participant.expires_at = None;
+        }
+        self.advance_to_active(peer);
+    }
+
+    /// To the others, an active participant is one whom data reaches: they send as soon as they hear of it. So its
+    /// connection is up and, where it has data channels at all, the reliable one is open.
+    fn advance_to_active(&mut self, peer: PeerId) {
+        let Some(&key) = self.peers.get(&peer) else { return };
+        let Some(participant) = self.participants.get_mut(&key) else { return };
+        let receiving = participant.receiving();
+        let is_reached = receiving.state == PeerState::Connected
+            && (receiving.channel(RELIABLE_LABEL).is_some() || !receiving.negotiation.has_data_channel());
+        if !is_reached || participant.state == State::Active {
             return;
         }
         participant.state = State::Active;
-        if participant.session.is_some() {
-            participant.expires_at = None;
-        }
         self.announce(key);
         self.announce_to_self(key);
     }
 
-    /// The client is told to join anew; whoever does not is removed when the window ends.
-    fn handle_peer_closed(&mut self, now: Now, id: PeerId) {
+    /// The client is told to join anew; whoever does not is removed when the window ends. A client that closed in order is
+    /// leaving: its goodbye comes by another way, and may come later.
+    fn handle_peer_closed(&mut self, now: Now, id: PeerId, reason: CloseReason) {
         let Some(key) = self.peers.remove(&id) else { return };
         let Some(participant) = self.participants.get_mut(&key) else { return };
+        let was_connected = participant.state == State::Active || participant.receiving().state == PeerState::Connected;
         if let Some(peer) = participant.peer_mut(id) {
             peer.state = PeerState::Closed;
             peer.sending.clear();
@@ -156,8 +175,11 @@ impl Room {
             true => participant.published().map(|track| track.id).collect(),
             false => Vec::new(),
         };
-        let was_active = participant.state == State::Active;
-        expire_by(&mut participant.expires_at, now);
+        let window = match reason {
+            CloseReason::ClosedByPeer => limits::GOODBYE_WINDOW,
+            _ => limits::RESUME_WINDOW,
+        };
+        expire_by(&mut participant.expires_at, now, window);
         for track in &carried {
             self.forget_track(*track);
         }
@@ -165,11 +187,11 @@ impl Room {
             self.announce(key);
             self.renegotiate_all();
         }
-        if was_active {
-            self.dismiss(key, DisconnectReason::ConnectionTimeout, SessionEnd::MediaFailed);
-        } else {
+        if !was_connected {
             // It never worked: the client is told so, and to stop trying.
             self.remove(now, key, DisconnectReason::JoinFailure, SessionEnd::MediaFailed);
+        } else if reason != CloseReason::ClosedByPeer {
+            self.dismiss(key, DisconnectReason::ConnectionTimeout, SessionEnd::MediaFailed);
         }
     }
 
@@ -188,9 +210,9 @@ impl Room {
     }
 }
 
-/// Moves an expiry forward to the end of the resume window, never back.
-fn expire_by(expires_at: &mut Option<std::time::Instant>, now: Now) {
-    let end = now.instant.checked_add(limits::RESUME_WINDOW);
+/// Moves an expiry forward to the end of a window that begins now, never back.
+fn expire_by(expires_at: &mut Option<Instant>, now: Now, window: Duration) {
+    let end = now.instant.checked_add(window);
     *expires_at = match (*expires_at, end) {
         (Some(at), Some(end)) => Some(at.min(end)),
         (at, end) => at.or(end),

@@ -37,6 +37,9 @@ pub const SECTIONS_REQUEST_MAX: u32 = 64;
 /// How long a participant without a working session or connection is kept. The SDKs try to resume for about ten seconds
 /// before they join anew.
 pub const RESUME_WINDOW: Duration = Duration::from_secs(10);
+/// How long a client that closed its connection in order is kept while its goodbye is on its way over the WebSocket. On the
+/// same host the goodbye comes a few milliseconds later; this is a bad mobile line's round trip and a retransmission.
+pub const GOODBYE_WINDOW: Duration = Duration::from_secs(2);
 /// How long a participant may take from joining to a working connection: the media core's own limit and some room for its
 /// event to arrive.
 pub const CONNECT_WINDOW: Duration = Duration::from_secs(35);

@@ -4,6 +4,10 @@ use crate::room::ServerFacts;
 use livekit_protocol::IceServer;
 use std::time::Duration;
 
+/// What the SDKs take us for. They compare it with the version of the LiveKit server in which a feature came: remote
+/// calls (RPC) need 1.8.0; after 1.13.6, simulcast of VP9 and AV1 is taken for granted.
+const FEATURE_LEVEL: &str = "1.8.0";
+
 #[derive(Clone, Debug)]
 pub struct RoomsConfig {
     /// How long a room waits for its first participant.
@@ -17,7 +21,8 @@ pub struct RoomsConfig {
     /// Name of this server, told to clients.
     pub node: String,
     pub region: String,
-    /// A semantic version, told to clients; some SDKs do not join without one.
+    /// A semantic version, told to clients: some SDKs do not join without one, and all take it for a feature level rather
+    /// than for a name, so it is not the version of this program.
     pub version: String,
     pub ice_servers: Vec<IceServer>,
 }
@@ -32,7 +37,7 @@ impl Default for RoomsConfig {
             max_rooms: 1_500,
             node: "node".to_owned(),
             region: String::new(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: FEATURE_LEVEL.to_owned(),
             ice_servers: Vec::new(),
         }
     }

@@ -96,6 +96,60 @@ fn a_full_room_refuses_the_next_one() {
 }
 
 #[test]
+fn who_cannot_be_sent_data_yet_is_not_active() {
+    let mut stage = Stage::new();
+    let alice = stage.join("alice");
+    let bob = stage.join("bob");
+    let peer = stage.peer(bob);
+    stage.event(Event::PeerConnected { peer });
+    assert_eq!(stage.seen(alice, "bob").unwrap().state(), State::Joined);
+    stage.open_channels(bob);
+    assert_eq!(stage.seen(alice, "bob").unwrap().state(), State::Active);
+    // Neither is it given up for being late.
+    let peer = stage.peer(alice);
+    stage.event(Event::PeerConnected { peer });
+    stage.pass(limits::CONNECT_WINDOW * 2);
+    assert!(stage.inbox(alice).iter().all(|message| !matches!(message, Message::Leave(_))));
+}
+
+#[test]
+fn a_goodbye_that_comes_after_the_end_of_the_connection_is_a_goodbye() {
+    let mut stage = Stage::new();
+    let alice = stage.join("alice");
+    let bob = stage.join("bob");
+    stage.connect(alice);
+    stage.connect(bob);
+    let peer = stage.peer(bob);
+    stage.event(Event::PeerClosed { peer, reason: CloseReason::ClosedByPeer });
+    stage.request(bob, Request::Leave(LeaveRequest::default()));
+    let info = stage.seen(alice, "bob").unwrap();
+    assert_eq!(info.disconnect_reason(), DisconnectReason::ClientInitiated);
+    assert_eq!(stage.clients[&bob].closed, Some(SessionEnd::Left));
+}
+
+#[test]
+fn who_closed_its_connection_and_says_no_goodbye_is_soon_given_up() {
+    let mut stage = Stage::new();
+    let alice = stage.join("alice");
+    let [bob, cleo] = ["bob", "cleo"].map(|name| stage.join(name));
+    for session in [alice, bob, cleo] {
+        stage.connect(session);
+    }
+    for session in [bob, cleo] {
+        let peer = stage.peer(session);
+        stage.event(Event::PeerClosed { peer, reason: CloseReason::ClosedByPeer });
+    }
+    stage.room.handle_session_closed(stage.now, cleo);
+    stage.pump();
+    assert_eq!(stage.seen(alice, "cleo").unwrap().state(), State::Disconnected);
+    assert_eq!(stage.seen(alice, "bob").unwrap().state(), State::Active);
+    stage.pass(limits::GOODBYE_WINDOW);
+    assert_eq!(stage.seen(alice, "bob").unwrap().state(), State::Disconnected);
+    let Some(Message::Leave(leave)) = stage.inbox(bob).last() else { panic!("not told") };
+    assert_eq!(leave.reason(), DisconnectReason::ConnectionTimeout);
+}
+
+#[test]
 fn a_lost_session_is_kept_for_the_window_and_then_given_up() {
     let mut stage = Stage::new();
     let alice = stage.join("alice");

@@ -251,9 +251,11 @@ impl Stage {
         self.pump();
     }
 
+    /// The connection is up, and the data channels are open on it.
     fn connect(&mut self, session: SessionId) {
         let peer = self.peer(session);
         self.event(Event::PeerConnected { peer });
+        self.open_channels(session);
     }
 
     fn open_channels(&mut self, session: SessionId) {
