@@ -21,7 +21,7 @@ after(async () => {
 
 const framesOf = (page, side) => page.evaluate((wanted) => window.__frames.filter((frame) => frame.side === wanted), side);
 
-for (const codec of ['vp8', 'vp9', 'av1']) {
+for (const codec of ['vp8', 'vp9', 'h264', 'av1']) {
   test(`${codec}: the receiver gets byte for byte what the sender encoded`, async (t) => {
     const anna = await open(browser, server.link(`same-${codec}`, 'anna', { codec }), { init: hashFrames });
     await joined(anna);

@@ -4,13 +4,39 @@
 export function hashFrames() {
   const worker = () => {
     const hex = (buffer) => Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, '0')).join('');
+    // AV1 over RTP leaves out temporal delimiters and rewrites the size fields of OBUs (the AV1 RTP format, section 5):
+    // compared are the OBUs themselves, header type and payload.
+    const obus = (bytes) => {
+      const parts = [];
+      let at = 0;
+      while (at < bytes.length) {
+        const head = bytes[at];
+        const type = (head >> 3) & 15;
+        at += head & 4 ? 2 : 1;
+        let size = bytes.length - at;
+        if (head & 2) {
+          size = 0;
+          for (let shift = 0; ; shift += 7) {
+            const byte = bytes[at];
+            at += 1;
+            size += (byte & 127) * 2 ** shift;
+            if (byte < 128) break;
+          }
+        }
+        if (type !== 2) parts.push(Uint8Array.of(type), bytes.subarray(at, at + size));
+        at += size;
+      }
+      return new Uint8Array(parts.flatMap((part) => [...part]));
+    };
+    const compared = (mimeType, data) => (mimeType?.toLowerCase() === 'video/av1' ? obus(new Uint8Array(data)) : data);
     onrtctransform = ({ transformer }) => {
       const { side, kind } = transformer.options;
       const hash = new TransformStream({
         async transform(frame, controller) {
-          const digest = await crypto.subtle.digest('SHA-256', frame.data);
           const { mimeType } = frame.getMetadata();
-          postMessage({ side, kind, mimeType, type: frame.type, size: frame.data.byteLength, hash: hex(digest) });
+          const bytes = compared(mimeType, frame.data);
+          const digest = await crypto.subtle.digest('SHA-256', bytes);
+          postMessage({ side, kind, mimeType, type: frame.type, size: bytes.byteLength, hash: hex(digest) });
           controller.enqueue(frame);
         },
       });
