@@ -112,7 +112,7 @@ impl Negotiation {
                 text.data_channel();
             }
             Media::Rtp { kind, protocol } => {
-                let codecs = section.codecs(self.audio_of(section));
+                let codecs = section.codecs(self.wanted_of(section));
                 let name = match kind {
                     MediaKind::Audio => "audio",
                     MediaKind::Video => "video",
@@ -134,7 +134,7 @@ impl Negotiation {
     }
 
     fn write_media(&self, text: &mut Text, section: &Section) {
-        let audio = self.audio_of(section);
+        let wanted = self.wanted_of(section);
         let receives = section.brings_media();
         let outgoing = self.outgoing_of(section).filter(|_| section.accepts_media());
         if section.remote.as_ref().is_some_and(|r| r.mixed_extensions == MixedExtensions::Allowed) {
@@ -158,12 +158,12 @@ impl Negotiation {
         text.attribute(format_args!("rtcp-rsize"));
         // The stamps that bandwidth estimation needs come from publishers only.
         let without: &[Feedback] = if receives { &[] } else { &[Feedback::TransportCc, Feedback::Remb] };
-        for codec in section.codecs(audio) {
+        for codec in section.codecs(wanted) {
             let mut more: Vec<(&str, &str)> = Vec::new();
             if codec.codec() == Codec::Opus {
                 // On every section, sending or not: one payload type has one meaning in a bundle (RFC 8843 section 9.1).
-                more.extend(audio.dtx.then_some(("usedtx", "1")));
-                more.extend(audio.stereo.then_some(("stereo", "1")));
+                more.extend(wanted.audio.dtx.then_some(("usedtx", "1")));
+                more.extend(wanted.audio.stereo.then_some(("stereo", "1")));
             }
             text.codec(codec, without, &more);
         }

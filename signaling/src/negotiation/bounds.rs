@@ -25,5 +25,5 @@ pub(super) const ICE_UFRAG_LEN: std::ops::RangeInclusive<usize> = 4..=256;
 pub(super) const ICE_PWD_LEN: std::ops::RangeInclusive<usize> = 22..=256;
 /// Longest trickled candidate, in bytes of JSON. The longest seen is about 300.
 pub(super) const CANDIDATE_LEN_MAX: usize = 2_048;
-/// Tracks whose audio preferences are remembered: announced tracks come and go, the map must not grow with them.
+/// Tracks whose preferences are remembered: announced tracks come and go, the map must not grow with them.
 pub(super) const TRACK_PREFERENCES_MAX: usize = limits::RECEIVE_SECTIONS_MAX * 2;

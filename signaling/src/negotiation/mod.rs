@@ -6,7 +6,7 @@
 //! ```text
 //! mod                     Negotiation: one connection, what comes in, what goes out
 //! answer offer            the two roles: what is written, and what a description changes
-//! section audio           one m-section and what stands on it; wishes for published audio
+//! section preferences     one m-section and what stands on it; how published tracks should be encoded
 //! description transport   a description of the far side, read and checked
 //! codecs extensions encodings payloads   its parts
 //! candidate               trickled candidates
@@ -15,7 +15,6 @@
 //! ```
 
 mod answer;
-mod audio;
 mod bounds;
 mod candidate;
 mod codecs;
@@ -25,23 +24,24 @@ mod error;
 mod extensions;
 mod offer;
 mod payloads;
+mod preferences;
 mod section;
 #[cfg(test)]
 mod tests;
 mod text;
 mod transport;
 
-pub use audio::AudioPreferences;
 pub use candidate::{CandidateKind, CandidateTransport, RemoteCandidate, parse_candidate};
 pub use codecs::{Channels, CodecFormat, H264Profile, Packetization, PublishedCodec, PublishedCodecs};
 pub use error::NegotiationError;
+pub use preferences::AudioPreferences;
 
-use audio::TrackPreferences;
 use consilium_media_core::ids::{Mid, Ssrc, SubscriptionId};
 use consilium_media_core::params::{
     Codec, CodecParameters, DtlsRole, Encoding, ExtensionId, Fingerprint, IceCredentials, MediaKind, RemoteParameters,
     SendParameters,
 };
+use preferences::{TrackPreferences, Wanted};
 use section::{Section, Slot};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -187,12 +187,22 @@ impl Negotiation {
 
     /// Whether RED is preferred for a published track; it is by default.
     pub fn set_red(&mut self, track_id: &str, enabled: bool) {
-        let wanted = AudioPreferences { red: enabled, ..self.preferences.of(Some(track_id)) };
+        let wanted = AudioPreferences { red: enabled, ..self.preferences.of(Some(track_id)).audio };
         self.set_audio_preferences(track_id, wanted);
     }
 
     /// How the client should encode a published track, from the next answer on. `track_id` is [`Incoming::track_id`].
     pub fn set_audio_preferences(&mut self, track_id: &str, wanted: AudioPreferences) {
+        self.set_preferences(track_id, Wanted { audio: wanted, ..self.preferences.of(Some(track_id)) });
+    }
+
+    /// Which codec the client should send a published track in, from the next answer on; if it did not offer that one,
+    /// its own order stands.
+    pub fn set_video_codec(&mut self, track_id: &str, codec: Codec) {
+        self.set_preferences(track_id, Wanted { video: Some(codec), ..self.preferences.of(Some(track_id)) });
+    }
+
+    fn set_preferences(&mut self, track_id: &str, wanted: Wanted) {
         let sections = &self.sections;
         let is_current = |track: &str| {
             sections.iter().filter_map(|s| s.remote.as_ref()).any(|remote| remote.track_id.as_deref() == Some(track))
@@ -233,7 +243,7 @@ impl Negotiation {
     }
 
     pub fn incoming(&self) -> Vec<Incoming> {
-        self.sections.iter().filter_map(|section| section.incoming(self.audio_of(section))).collect()
+        self.sections.iter().filter_map(|section| section.incoming(self.wanted_of(section))).collect()
     }
 
     /// All outgoing tracks that stand on a section and were accepted.
@@ -265,7 +275,7 @@ impl Negotiation {
         self.outgoing.iter().filter(move |o| !self.refused.contains(&o.subscription) && !has_place(o.subscription))
     }
 
-    fn audio_of(&self, section: &Section) -> AudioPreferences {
+    fn wanted_of(&self, section: &Section) -> Wanted {
         self.preferences.of(section.remote.as_ref().and_then(|remote| remote.track_id.as_deref()))
     }
 

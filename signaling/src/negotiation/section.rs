@@ -1,10 +1,10 @@
 //! One m-section of a connection and what stands on it. It refuses to know how sections are written.
 
 use super::Outgoing;
-use super::audio::AudioPreferences;
 use super::codecs::{Channels, CodecFormat, PublishedCodecs, SectionCodec};
 use super::description::{Media, RemoteSection};
 use super::extensions::{self, OfferedExtension, Restriction};
+use super::preferences::{AudioPreferences, Wanted};
 use super::{Incoming, Placed, payloads};
 use consilium_media_core::ids::{Mid, SubscriptionId};
 use consilium_media_core::params::{Codec, MediaKind, SendParameters};
@@ -14,6 +14,8 @@ pub(super) struct Section {
     pub(super) mid: Mid,
     pub(super) media: Media,
     pub(super) slot: Slot,
+    /// How many of our tracks have stood here.
+    pub(super) tenants: u32,
     /// What the far side last said of it; `None` while our first offer of it is unanswered.
     pub(super) remote: Option<RemoteSection>,
 }
@@ -43,7 +45,13 @@ impl Slot {
 
 impl Section {
     pub(super) fn from_remote(remote: RemoteSection) -> Self {
-        Self { mid: remote.mid, media: remote.media.clone(), slot: Slot::Free, remote: Some(remote) }
+        Self { mid: remote.mid, media: remote.media.clone(), slot: Slot::Free, tenants: 0, remote: Some(remote) }
+    }
+
+    /// Offers the section to a track.
+    pub(super) fn reserve(&mut self, subscription: SubscriptionId) {
+        self.slot = Slot::Reserved(subscription);
+        self.tenants = self.tenants.saturating_add(1);
     }
 
     pub(super) fn kind(&self) -> Option<MediaKind> {
@@ -79,12 +87,17 @@ impl Section {
     }
 
     /// The codecs in the order of preference that we answer with.
-    pub(super) fn codecs(&self, audio: AudioPreferences) -> Vec<&SectionCodec> {
+    pub(super) fn codecs(&self, wanted: Wanted) -> Vec<&SectionCodec> {
         let Some(remote) = &self.remote else { return Vec::new() };
         let mut codecs: Vec<&SectionCodec> = remote.codecs.iter().collect();
-        if self.kind() == Some(MediaKind::Audio) {
-            // The sender takes the first: RED or plain Opus.
-            let preferred = if audio.red { Codec::Red } else { Codec::Opus };
+        // The sender takes the first.
+        let preferred = match self.kind() {
+            Some(MediaKind::Audio) if wanted.audio.red => Some(Codec::Red),
+            Some(MediaKind::Audio) => Some(Codec::Opus),
+            Some(MediaKind::Video) => wanted.video,
+            None => None,
+        };
+        if let Some(preferred) = preferred {
             codecs.sort_by_key(|codec| codec.codec() != preferred);
         }
         codecs
@@ -97,15 +110,15 @@ impl Section {
         self.remote.iter().flat_map(|remote| &remote.extensions)
     }
 
-    pub(super) fn incoming(&self, audio: AudioPreferences) -> Option<Incoming> {
+    pub(super) fn incoming(&self, wanted: Wanted) -> Option<Incoming> {
         let remote = self.remote.as_ref().filter(|_| self.brings_media())?;
-        let codecs = self.codecs(audio);
+        let codecs = self.codecs(wanted);
         Some(Incoming {
             mid: self.mid,
             kind: self.kind()?,
             track_id: remote.track_id.clone(),
             codecs: codecs.iter().map(|codec| codec.parameters()).collect(),
-            published: published(&codecs, audio),
+            published: published(&codecs, wanted.audio),
             extensions: self.extensions().filter(|o| o.restriction != Restriction::RecvOnly).map(|o| o.id).collect(),
             encodings: remote.announced.encodings.clone(),
         })

@@ -1,7 +1,7 @@
 //! Tracks announced, carried, muted and ended.
 
 use super::participant::ParticipantKey;
-use super::track::Track;
+use super::track::{Track, announced_codec};
 use super::{Now, Room, limits};
 use crate::negotiation::{AudioPreferences, Incoming};
 use consilium_media_core::control::Command;
@@ -58,6 +58,9 @@ impl Room {
         self.track_sids.insert(track.info.sid.clone(), id);
         if let Some(participant) = self.participants.get_mut(&key) {
             participant.publisher.negotiation.set_audio_preferences(&request.cid, wanted);
+            if let Some(codec) = announced_codec(&request) {
+                participant.publisher.negotiation.set_video_codec(&request.cid, codec);
+            }
             participant.tracks.insert(id, track);
         }
         self.tell(key, Message::TrackPublished(answer));

@@ -200,13 +200,19 @@ pub(super) fn mime_type(codec: Codec) -> &'static str {
     }
 }
 
+/// The codec that the client will send first, where it names one.
+pub(super) fn announced_codec(request: &AddTrackRequest) -> Option<Codec> {
+    request.simulcast_codecs.first().and_then(|codec| codec_of_name(&codec.codec))
+}
+
 fn mime_type_of_name(name: &str) -> String {
+    codec_of_name(name).map(mime_type).unwrap_or_default().to_owned()
+}
+
+fn codec_of_name(name: &str) -> Option<Codec> {
     let known = [Codec::Opus, Codec::Red, Codec::Vp8, Codec::Vp9, Codec::H264, Codec::Av1];
     let name = name.rsplit('/').next().unwrap_or_default();
-    let codec = known
-        .into_iter()
-        .find(|&codec| mime_type(codec).rsplit('/').next().is_some_and(|subtype| subtype.eq_ignore_ascii_case(name)));
-    codec.map(mime_type).unwrap_or_default().to_owned()
+    known.into_iter().find(|&codec| mime_type(codec).rsplit('/').next().is_some_and(|s| s.eq_ignore_ascii_case(name)))
 }
 
 #[cfg(test)]

@@ -31,6 +31,8 @@ export function hashFrames() {
   RTCPeerConnection.prototype.addTransceiver = function (track, ...rest) {
     const transceiver = addTransceiver.call(this, track, ...rest);
     if (typeof track !== 'string') watch(transceiver.sender, 'sent', track.kind);
+    // Its receiver may be at work before anybody hears of a track.
+    watch(transceiver.receiver, 'received', transceiver.receiver.track.kind);
     return transceiver;
   };
   RTCPeerConnection.prototype.addTrack = function (track, ...rest) {

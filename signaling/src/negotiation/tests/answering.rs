@@ -136,6 +136,30 @@ fn red_comes_before_opus_unless_it_is_switched_off() {
     assert_eq!(negotiation.incoming()[0].published[0].codec, Codec::Opus);
 }
 
+/// Browsers send the first codec of the answer, so the answer decides; an order that is not asked for is the offer's.
+#[test]
+fn the_video_codec_that_the_client_announced_comes_first() {
+    let (mut negotiation, _) = answered(CHROMIUM_PUBLISH_SINGLE);
+    let video = |negotiation: &Negotiation| {
+        negotiation.incoming().into_iter().find(|incoming| incoming.kind == MediaKind::Video).unwrap()
+    };
+    let before = video(&negotiation);
+    let track = before.track_id.clone().unwrap();
+    for codec in [Codec::Av1, Codec::Vp9, Codec::H264, Codec::Vp8] {
+        negotiation.set_video_codec(&track, codec);
+        let answer = exchange(&mut negotiation, CHROMIUM_PUBLISH_SINGLE);
+        let now = video(&negotiation);
+        assert_eq!(now.published[0].codec, codec);
+        assert_eq!(now.published.len(), before.published.len());
+        let first = now.published[0].payload_type.get().to_string();
+        let formats = section(&answer.sdp, now.mid.as_str())[0].split(' ').skip(3).collect::<Vec<_>>();
+        assert_eq!(formats[0], first);
+    }
+    negotiation.set_video_codec(&track, Codec::Opus);
+    exchange(&mut negotiation, CHROMIUM_PUBLISH_SINGLE);
+    assert_eq!(video(&negotiation).published, before.published);
+}
+
 /// The SDKs write `stereo=1` into every offer: repeated, it would make every microphone send stereo.
 #[test]
 fn published_audio_is_mono_with_dtx_unless_asked_otherwise() {
