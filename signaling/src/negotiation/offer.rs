@@ -110,9 +110,9 @@ impl Negotiation {
         let waiting: Vec<_> = self.unplaced().map(|outgoing| (outgoing.subscription, outgoing.kind)).collect();
         for (subscription, kind) in waiting {
             if let Some(section) = self.sections.iter_mut().find(|section| is_reusable(section, kind)) {
-                section.reserve(subscription);
+                section.slot = Slot::Reserved(subscription);
             } else if let Some(section) = self.push_section(Media::Rtp { kind, protocol: MEDIA_PROTOCOL.to_owned() }) {
-                section.reserve(subscription);
+                section.slot = Slot::Reserved(subscription);
             }
         }
     }
@@ -123,7 +123,7 @@ impl Negotiation {
             return None;
         }
         let mid = Mid::new(self.sections.len().to_string().as_bytes())?;
-        self.sections.push(Section { mid, media, slot: Slot::Free, tenants: 0, remote: None });
+        self.sections.push(Section { mid, media, slot: Slot::Free, remote: None });
         self.sections.last_mut()
     }
 
@@ -147,7 +147,7 @@ impl Negotiation {
                 text.section(name, port, protocol, format_args!("{formats}"));
                 self.write_offered_transport(text, section, first);
                 text.attribute(format_args!("mid:{mid}"));
-                write_offered_media(text, *kind, self.outgoing_of(section), section.tenants > 1);
+                write_offered_media(text, *kind, self.outgoing_of(section));
             }
             // Ours are never made of media that we do not speak.
             Media::Rejected { .. } => {}
@@ -166,7 +166,7 @@ impl Negotiation {
     }
 }
 
-fn write_offered_media(text: &mut Text, kind: MediaKind, outgoing: Option<&Outgoing>, reused: bool) {
+fn write_offered_media(text: &mut Text, kind: MediaKind, outgoing: Option<&Outgoing>) {
     for extension in extensions::own(kind) {
         text.attribute(format_args!("extmap:{} {}", extension.id.id, extensions::uri(extension.id.extension)));
     }
@@ -184,18 +184,8 @@ fn write_offered_media(text: &mut Text, kind: MediaKind, outgoing: Option<&Outgo
     }
     if let Some(outgoing) = outgoing {
         let rtx_ssrc = (kind == MediaKind::Video).then_some(outgoing.rtx_ssrc);
-        // A receiver keeps the id of the first track that it was made for (RFC 8829 section 5.10). The SDKs then read the
-        // track's SID from the stream's id, at the price of lips and voice in streams of their own.
-        let named = reused.then(|| naming_stream(outgoing));
-        let stream = named.as_deref().unwrap_or(&outgoing.stream_id);
-        text.stream(stream, &outgoing.track_sid, &outgoing.cname, outgoing.ssrc, rtx_ssrc);
+        text.stream(&outgoing.stream_id, &outgoing.track_sid, &outgoing.cname, outgoing.ssrc, rtx_ssrc);
     }
-}
-
-/// `PA_…|TR_…` in place of `PA_…|name`.
-fn naming_stream(outgoing: &Outgoing) -> String {
-    let participant = outgoing.stream_id.split('|').next().unwrap_or_default();
-    format!("{participant}|{}", outgoing.track_sid)
 }
 
 /// Answered inactive before, by a far side that knew it.

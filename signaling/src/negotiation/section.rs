@@ -14,8 +14,6 @@ pub(super) struct Section {
     pub(super) mid: Mid,
     pub(super) media: Media,
     pub(super) slot: Slot,
-    /// How many of our tracks have stood here.
-    pub(super) tenants: u32,
     /// What the far side last said of it; `None` while our first offer of it is unanswered.
     pub(super) remote: Option<RemoteSection>,
 }
@@ -45,13 +43,7 @@ impl Slot {
 
 impl Section {
     pub(super) fn from_remote(remote: RemoteSection) -> Self {
-        Self { mid: remote.mid, media: remote.media.clone(), slot: Slot::Free, tenants: 0, remote: Some(remote) }
-    }
-
-    /// Offers the section to a track.
-    pub(super) fn reserve(&mut self, subscription: SubscriptionId) {
-        self.slot = Slot::Reserved(subscription);
-        self.tenants = self.tenants.saturating_add(1);
+        Self { mid: remote.mid, media: remote.media.clone(), slot: Slot::Free, remote: Some(remote) }
     }
 
     pub(super) fn kind(&self) -> Option<MediaKind> {
