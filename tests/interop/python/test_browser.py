@@ -34,7 +34,7 @@ def changing(seen: list[Seen]) -> bool:
 
 @pytest.mark.parametrize("single", [True, False], ids=["one-connection", "two-connections"])
 async def test_the_sdk_and_a_browser_hear_and_see_each_other(meeting: Meeting, server: Server, single: bool) -> None:
-    ada = await meeting.join("ada", "Ada in Python")
+    ada = await meeting.join("ada", name="Ada in Python")
     async with tone(ada, 440), pictures(ada), page(address(server, meeting.name, single)) as browser:
         audio, _ = await ada.receives_track("browser", AUDIO)
         video, _ = await ada.receives_track("browser", VIDEO)
