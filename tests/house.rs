@@ -77,6 +77,17 @@ fn dependencies_point_downwards() {
 }
 
 #[test]
+fn no_runtime_comes_into_the_core_through_a_library() {
+    let lock: toml::Table = std::fs::read_to_string(root().join("Cargo.lock")).unwrap().parse().unwrap();
+    let reached = reached_from(&lock, "consilium-media-core");
+    assert!(reached.contains("rtc") && reached.contains("aws-lc-rs"), "the core's own libraries are found");
+    for runtime in ["tokio", "mio", "async-std", "smol", "async-io", "axum", "hyper"] {
+        assert!(!reached.contains(runtime), "{runtime} comes into the media core");
+    }
+    assert!(reached_from(&lock, "consilium-media-net").contains("tokio"), "the search goes through");
+}
+
+#[test]
 fn the_source_keeps_the_rules() {
     let files = sources();
     assert!(files.len() > 20, "the sources were not found");
@@ -157,6 +168,23 @@ fn a_source_against_the_rules_is_found() {
         assert_eq!(found("media/core/src/a.rs", &format!("//! A.\n// Not {impure}.\n")), 0, "comments may name it");
         assert_eq!(found("media/net/src/a.rs", &format!("//! A.\nlet x = {impure};\n")), 0, "{impure}");
     }
+}
+
+/// Every package of the lock file that `name` depends on, at any depth.
+fn reached_from(lock: &toml::Table, name: &str) -> BTreeSet<String> {
+    let packages = lock["package"].as_array().unwrap();
+    let mut reached = BTreeSet::new();
+    let mut open = vec![name.to_owned()];
+    while let Some(name) = open.pop() {
+        for package in packages.iter().filter(|package| package["name"].as_str() == Some(&name)) {
+            let dependencies = package.get("dependencies").and_then(|list| list.as_array()).into_iter().flatten();
+            // Where several versions exist, an entry is the name, a space and the version.
+            let names = dependencies.filter_map(|entry| entry.as_str()?.split(' ').next().map(str::to_owned));
+            open.extend(names.filter(|name| !reached.contains(name)));
+        }
+        reached.insert(name);
+    }
+    reached
 }
 
 fn dependency_violations(workspace: &Dependencies) -> Vec<String> {

@@ -68,6 +68,8 @@ pub struct Meeting {
     now: Instant,
     members: Vec<Member>,
     next_subscription: u64,
+    /// Virtual time between two bursts.
+    burst_interval: Duration,
     random: Random,
     profiles: Vec<SrtpProfile>,
     events: Vec<RoomEvent>,
@@ -91,6 +93,7 @@ impl Meeting {
             now: start,
             members: Vec::new(),
             next_subscription: 1,
+            burst_interval: FRAME_INTERVAL,
             random: Random::new(seed),
             profiles: vec![SrtpProfile::AeadAes128Gcm],
             events: Vec::new(),
@@ -201,6 +204,7 @@ impl Meeting {
         };
         publisher.stream = Some(MediaStream::new(ssrc, vp8, mid, MID_EXTENSION, TRANSPORT_CC_EXTENSION, payload_len));
         let peer = publisher.id;
+        self.burst_interval = FRAME_INTERVAL / self.publishers() as u32;
         self.command(Command::SetReceive { peer, sections: vec![section] });
         Ok(())
     }
@@ -243,28 +247,27 @@ impl Meeting {
         arrivals
     }
 
-    /// The packet path and nothing else: datagrams in, the batch filled and thrown away, timers run when they are due. Time
-    /// passes as it would with 25 frames per second of each publisher. Returns how many packets were forwarded.
+    /// The packet path and nothing else: the burst in, the batch filled and thrown away. Time passes as it would with 25
+    /// frames per second of each publisher.
     #[inline(never)]
-    pub fn forward(&mut self, arrivals: &mut [Arrival]) -> u64 {
-        let before = self.worker.stats().rtp_forwarded;
-        let publishers = self.members.iter().filter(|member| member.stream.is_some()).count();
-        let step = FRAME_INTERVAL / publishers.max(1) as u32;
-        for burst in arrivals.chunks_mut(BURST) {
-            self.now += step;
-            for arrival in burst {
-                self.worker.handle_datagram(self.now, arrival.path, &mut arrival.datagram, &mut self.out);
-            }
-            self.out.clear();
-            if self.worker.poll_timeout().is_some_and(|at| at <= self.now) {
-                self.worker.handle_timeout(self.now, &mut self.out);
-                self.out.clear();
-            }
+    pub fn forward_burst(&mut self, burst: &mut [Arrival]) {
+        self.now += self.burst_interval;
+        for arrival in burst {
+            self.worker.handle_datagram(self.now, arrival.path, &mut arrival.datagram, &mut self.out);
         }
-        self.worker.stats().rtp_forwarded - before
+        self.out.clear();
     }
 
-    /// As [`Self::forward`], but every datagram reaches its member.
+    /// Reports, feedback and whatever else is due; what it sends is thrown away.
+    #[inline(never)]
+    pub fn run_timers(&mut self) {
+        if self.worker.poll_timeout().is_some_and(|at| at <= self.now) {
+            self.worker.handle_timeout(self.now, &mut self.out);
+            self.out.clear();
+        }
+    }
+
+    /// Hands over the datagrams one by one, and what is sent to the members.
     pub fn forward_and_deliver(&mut self, arrivals: &mut [Arrival]) -> Result<(), MeetingError> {
         for arrival in arrivals {
             self.worker.handle_datagram(self.now, arrival.path, &mut arrival.datagram, &mut self.out);
@@ -286,6 +289,11 @@ impl Meeting {
         let path = Path { remote: SocketAddr::from(([203, 0, 113, 66], 666)), local: None };
         self.worker.handle_datagram(self.now, path, datagram, &mut self.out);
         self.exchange()
+    }
+
+    /// Members that send; one when nobody does.
+    pub fn publishers(&self) -> usize {
+        self.members.iter().filter(|member| member.stream.is_some()).count().max(1)
     }
 
     /// What the member publishes.

@@ -342,7 +342,8 @@ fn an_answer_to_a_closed_port_disturbs_nobody() {
     }
     let client = fixture.client(true);
     client.send(&[ECHO, 1]).unwrap();
-    assert_eq!(receive(&client), [ECHO, 1]);
+    // It may have inherited a port, and with it answers to the one that is gone.
+    while receive(&client) != [ECHO, 1] {}
     assert!(fixture.handle.is_running());
 }
 

@@ -50,7 +50,7 @@ const CHANGES = [
 
 /** The client library's console messages: for support only, because they name rooms and people. */
 export function chooseLogs(debug: boolean): void {
-  setLogLevel(debug ? 'debug' : 'silent');
+  setLogLevel(debug ? 'warn' : 'silent');
 }
 
 export class Meeting {

@@ -20,7 +20,7 @@ export function Stage({ people }: { people: Person[] }) {
         </ul>
       )}
       {sharers.length > 0 ? (
-        <ul className="strip" aria-label={t('meeting.stage')}>
+        <ul className="strip" tabIndex={0} aria-label={t('meeting.stage')}>
           {people.map((person) => (
             <Tile key={person.identity} person={person} />
           ))}
@@ -36,13 +36,15 @@ function People({ people }: { people: Person[] }) {
   const box = useRef<HTMLDivElement>(null);
   const space = useSpace(box);
   const grid = bestGrid(people.length, space, GAP);
+  // What scrolls must be reachable by keyboard.
+  const scrolls = grid.rows * (grid.height + GAP) - GAP > space.height;
   const style = {
     '--grid-width': `${grid.columns * grid.width + (grid.columns - 1) * GAP}px`,
     '--tile-width': `${grid.width}px`,
     '--tile-height': `${grid.height}px`,
   } as CSSProperties;
   return (
-    <div className="grid" ref={box} style={style}>
+    <div className="grid" ref={box} style={style} tabIndex={scrolls ? 0 : undefined}>
       <ul aria-label={t('meeting.stage')}>
         {people.map((person) => (
           <Tile key={person.identity} person={person} />

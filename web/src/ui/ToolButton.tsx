@@ -1,5 +1,5 @@
 /** A round button with an icon, a name, a pressed state and a tooltip that keyboard users see too. */
-import type { ReactNode } from 'react';
+import { type ReactNode, useId } from 'react';
 import { t } from '../i18n';
 
 interface Props {
@@ -19,29 +19,33 @@ interface Props {
 }
 
 export function ToolButton({ label, caption, hint, pressed, shortcut, look, disabled = false, onClick, children, id }: Props) {
+  const tip = useId();
   return (
-    <button
-      type="button"
-      id={id}
-      className={`tool tool--${look}`}
-      aria-label={label}
-      aria-pressed={pressed}
-      aria-keyshortcuts={shortcut}
-      aria-disabled={disabled || undefined}
-      onClick={() => {
-        if (!disabled) onClick();
-      }}
-    >
-      {children}
-      {caption !== undefined && (
-        <span className="tool__caption" aria-hidden="true">
-          {caption}
-        </span>
-      )}
-      <span className="tool__tip" aria-hidden="true">
+    <span className="slot">
+      <button
+        type="button"
+        id={id}
+        className={`tool tool--${look}`}
+        aria-label={label}
+        aria-describedby={tip}
+        aria-pressed={pressed}
+        aria-keyshortcuts={shortcut}
+        aria-disabled={disabled || undefined}
+        onClick={() => {
+          if (!disabled) onClick();
+        }}
+      >
+        {children}
+        {caption !== undefined && (
+          <span className="tool__caption" aria-hidden="true">
+            {caption}
+          </span>
+        )}
+      </button>
+      <span className="tip" role="tooltip" id={tip}>
         {hint}
         {shortcut !== undefined && <kbd>{t('toolbar.key', { key: shortcut })}</kbd>}
       </span>
-    </button>
+    </span>
   );
 }

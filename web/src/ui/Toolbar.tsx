@@ -21,7 +21,7 @@ export function Toolbar({ me, may, peopleShown, shortcuts, actions, onSettings, 
   const camera = me.camera !== undefined;
   const refused = t('problem.permission');
   return (
-    <div className="toolbar" role="toolbar" aria-label={t('toolbar.label')}>
+    <footer className="toolbar" aria-label={t('toolbar.label')}>
       <ToolButton
         label={t('toolbar.microphone')}
         caption={t('toolbar.microphone')}
@@ -76,6 +76,6 @@ export function Toolbar({ me, may, peopleShown, shortcuts, actions, onSettings, 
       <ToolButton label={t('toolbar.leave')} caption={t('toolbar.leave')} hint={t('toolbar.leave.hint')} look="danger" onClick={onLeave}>
         <LeaveIcon />
       </ToolButton>
-    </div>
+    </footer>
   );
 }

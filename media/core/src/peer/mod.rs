@@ -57,7 +57,8 @@ impl Peer {
 /// Transport-wide feedback towards a publisher.
 #[derive(Default)]
 pub struct TransportCc {
-    pub recorder: TransportCcRecorder,
+    /// Made by the first packet that has a number; only publishers pay for it.
+    pub recorder: Option<Box<TransportCcRecorder>>,
     /// The extension's negotiated id.
     pub extension_id: Option<u8>,
     /// The SSRC that the feedback names: any of the publisher's.

@@ -248,7 +248,7 @@ fn deliver(
 fn note_transport_cc(now: Instant, peer: &mut Peer, elapsed: Duration, rtp: &RtpPacket<'_>) -> bool {
     let Some(id) = peer.transport_cc.extension_id else { return false };
     let Some(TransportCc(seq)) = rtp.extension(id).and_then(TransportCc::parse) else { return false };
-    peer.transport_cc.recorder.record(elapsed, seq);
+    peer.transport_cc.recorder.get_or_insert_default().record(elapsed, seq);
     peer.transport_cc.media = Some(rtp.ssrc());
     if peer.timers.feedback.is_some() {
         return false;

@@ -72,7 +72,7 @@ impl Worker {
     fn send_transport_cc(&mut self, key: PeerKey, out: &mut SendBatch) {
         let Some(peer) = self.peers.get_mut(key) else { return };
         let Some(media) = peer.transport_cc.media else { return };
-        let mut recorder = std::mem::take(&mut peer.transport_cc.recorder);
+        let Some(mut recorder) = peer.transport_cc.recorder.take() else { return };
         let sender = self.feedback_ssrc;
         // One message reports thousands of packets; what does not fit goes into the next.
         let mut more = true;
@@ -81,7 +81,7 @@ impl Worker {
             self.send_rtcp(key, out, |rtcp| more = rtcp.transport_cc(&mut recorder, sender, media));
         }
         if let Some(peer) = self.peers.get_mut(key) {
-            peer.transport_cc.recorder = recorder;
+            peer.transport_cc.recorder = Some(recorder);
         }
     }
 
