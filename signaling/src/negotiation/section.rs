@@ -28,15 +28,17 @@ pub(super) enum Slot {
     Taken(SubscriptionId),
     /// Its track was removed; the far side does not know yet.
     Draining,
-    /// Offered inactive, not yet answered.
+    /// Offered as stopped, not yet answered.
     Drained,
+    /// Stopped on both sides: its m-line is free for a new section (RFC 8829 section 5.2.2).
+    Stopped,
 }
 
 impl Slot {
     pub(super) fn subscription(self) -> Option<SubscriptionId> {
         match self {
             Self::Reserved(subscription) | Self::Taken(subscription) => Some(subscription),
-            Self::Free | Self::Draining | Self::Drained => None,
+            Self::Free | Self::Draining | Self::Drained | Self::Stopped => None,
         }
     }
 }
@@ -62,6 +64,11 @@ impl Section {
     /// The far side stopped it, or either side cannot use it.
     pub(super) fn is_rejected(&self) -> bool {
         matches!(self.media, Media::Rejected { .. }) || self.remote.as_ref().is_some_and(RemoteSection::is_rejected)
+    }
+
+    /// It stands in our descriptions with port zero.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.is_rejected() || matches!(self.slot, Slot::Drained | Slot::Stopped)
     }
 
     /// The far side is ready to receive on it.
