@@ -4,9 +4,11 @@ use std::time::Duration;
 
 /// Simulcast encodings of a track. Browsers send at most three; SDKs at most four.
 pub const ENCODINGS_MAX: usize = 4;
-/// SSRCs that a peer may bring into being, retransmission streams included. A state exists only after authentication, so
-/// this bounds what an authenticated peer can do. 32 sections of a camera, a microphone and shares, with RTX.
-pub const STREAMS_PER_PEER_MAX: usize = 128;
+/// SSRCs that a peer may bring into being over its life, retransmission streams included. A state exists only after
+/// authentication, so this bounds what an authenticated peer can do; it is never given up, because a replay window that was
+/// forgotten protects nothing. Each screen share makes up to six: this is a share per case through the longest list, five
+/// times over, at 300 KiB for whoever goes that far.
+pub const STREAMS_PER_PEER_MAX: usize = 1_024;
 /// m-sections that a peer may send on.
 pub const RECEIVE_SECTIONS_MAX: usize = 64;
 /// Data channels of a peer; the SDKs open three.

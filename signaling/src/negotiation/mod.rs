@@ -133,6 +133,8 @@ pub struct Negotiation {
     dtls_role: Option<DtlsRole>,
     mixed_extensions: description::MixedExtensions,
     offer: offer::OfferState,
+    /// Names given to sections of ours so far.
+    mids: u32,
 }
 
 impl Negotiation {
@@ -150,6 +152,7 @@ impl Negotiation {
             dtls_role: None,
             mixed_extensions: description::MixedExtensions::Refused,
             offer: offer::OfferState::Due,
+            mids: 0,
         }
     }
 

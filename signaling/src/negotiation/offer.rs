@@ -47,7 +47,7 @@ impl Negotiation {
     /// the last may be handled.
     pub fn create_offer(&mut self) -> String {
         if self.sections.is_empty() {
-            self.push_section(Media::Data { protocol: DATA_PROTOCOL.to_owned() });
+            self.new_section(Media::Data { protocol: DATA_PROTOCOL.to_owned() });
         }
         self.place_on_offered_sections();
         for section in self.sections.iter_mut().filter(|section| section.slot == Slot::Draining) {
@@ -57,12 +57,12 @@ impl Negotiation {
         self.version += 1;
         let mut text = Text::new(self.session_id, self.version);
         text.attribute(format_args!("extmap-allow-mixed"));
-        let live: Vec<&str> = self.sections.iter().filter(|s| !s.is_rejected()).map(|s| s.mid.as_str()).collect();
+        let live: Vec<&str> = self.sections.iter().filter(|s| !s.is_stopped()).map(|s| s.mid.as_str()).collect();
         text.attribute(format_args!("group:BUNDLE {}", live.join(" ")));
         let mut first = true;
         for section in &self.sections {
             self.write_offered(&mut text, section, first);
-            first = first && section.is_rejected();
+            first = first && section.is_stopped();
         }
         text.finish()
     }
@@ -80,7 +80,9 @@ impl Negotiation {
             Setup::Either => return Err(NegotiationError::InvalidSetup),
         };
         self.check_transport(&transport, role)?;
-        let fits = |(section, remote): (&Section, &RemoteSection)| section.mid == remote.mid && section.is_for(remote);
+        let fits = |(section, remote): (&Section, &RemoteSection)| {
+            (remote.is_rejected() || section.mid == remote.mid) && section.is_for(remote)
+        };
         if sections.len() != self.sections.len() || !self.sections.iter().zip(&sections).all(fits) {
             return Err(NegotiationError::SectionsReordered);
         }
@@ -100,36 +102,43 @@ impl Negotiation {
 
     /// At least one waiting track can be placed, or there is nothing to place.
     pub(super) fn has_room(&self) -> bool {
-        let draining = self.sections.iter().any(|section| section.slot == Slot::Draining);
-        draining
-            || self.sections.len() < SECTIONS_MAX
-            || self.unplaced().any(|o| self.sections.iter().any(|section| is_reusable(section, o.kind)))
+        let has_stopped = |kind| self.sections.iter().any(|s| s.slot == Slot::Stopped && s.kind() == Some(kind));
+        self.sections.len() < SECTIONS_MAX
+            || self.sections.iter().any(|section| section.slot == Slot::Draining)
+            || self.unplaced().any(|outgoing| has_stopped(outgoing.kind))
     }
 
     fn place_on_offered_sections(&mut self) {
         let waiting: Vec<_> = self.unplaced().map(|outgoing| (outgoing.subscription, outgoing.kind)).collect();
         for (subscription, kind) in waiting {
-            if let Some(section) = self.sections.iter_mut().find(|section| is_reusable(section, kind)) {
-                section.reserve(subscription);
-            } else if let Some(section) = self.push_section(Media::Rtp { kind, protocol: MEDIA_PROTOCOL.to_owned() }) {
-                section.reserve(subscription);
+            if let Some(section) = self.new_section(Media::Rtp { kind, protocol: MEDIA_PROTOCOL.to_owned() }) {
+                section.slot = Slot::Reserved(subscription);
             }
         }
     }
 
-    /// `None` when the connection has as many sections as it may have.
-    fn push_section(&mut self, media: Media) -> Option<&mut Section> {
-        if self.sections.len() >= SECTIONS_MAX {
-            return None;
+    /// On a stopped m-line if there is one, else on a new one; `None` when the connection has as many as it may have.
+    ///
+    /// A section never carries a second track: its receiver keeps the id of the first for as long as it lives, so that
+    /// SDKs would take the second for the first, or do not notice it.
+    fn new_section(&mut self, media: Media) -> Option<&mut Section> {
+        let section =
+            Section { mid: Mid::new(self.mids.to_string().as_bytes())?, media, slot: Slot::Free, remote: None };
+        let is_free = |known: &Section| known.slot == Slot::Stopped && known.kind() == section.kind();
+        let stopped = self.sections.iter().position(is_free);
+        let index = stopped.unwrap_or(self.sections.len());
+        match self.sections.get_mut(index) {
+            Some(known) => *known = section,
+            None if index < SECTIONS_MAX => self.sections.push(section),
+            None => return None,
         }
-        let mid = Mid::new(self.sections.len().to_string().as_bytes())?;
-        self.sections.push(Section { mid, media, slot: Slot::Free, tenants: 0, remote: None });
-        self.sections.last_mut()
+        self.mids = self.mids.wrapping_add(1);
+        self.sections.get_mut(index)
     }
 
     fn write_offered(&self, text: &mut Text, section: &Section, first: bool) {
         let mid = section.mid.as_str();
-        let port = if section.is_rejected() { 0 } else { text::PORT };
+        let port = if section.is_stopped() { 0 } else { text::PORT };
         match &section.media {
             Media::Data { protocol } => {
                 text.section("application", port, protocol, format_args!("webrtc-datachannel"));
@@ -147,7 +156,7 @@ impl Negotiation {
                 text.section(name, port, protocol, format_args!("{formats}"));
                 self.write_offered_transport(text, section, first);
                 text.attribute(format_args!("mid:{mid}"));
-                write_offered_media(text, *kind, self.outgoing_of(section), section.tenants > 1);
+                write_offered_media(text, *kind, self.outgoing_of(section));
             }
             // Ours are never made of media that we do not speak.
             Media::Rejected { .. } => {}
@@ -155,7 +164,7 @@ impl Negotiation {
     }
 
     fn write_offered_transport(&self, text: &mut Text, section: &Section, first: bool) {
-        if section.is_rejected() {
+        if section.is_stopped() {
             return;
         }
         // RFC 8842 section 5.2: every offer leaves the choice; the answer keeps to the live association.
@@ -166,7 +175,7 @@ impl Negotiation {
     }
 }
 
-fn write_offered_media(text: &mut Text, kind: MediaKind, outgoing: Option<&Outgoing>, reused: bool) {
+fn write_offered_media(text: &mut Text, kind: MediaKind, outgoing: Option<&Outgoing>) {
     for extension in extensions::own(kind) {
         text.attribute(format_args!("extmap:{} {}", extension.id.id, extensions::uri(extension.id.extension)));
     }
@@ -184,23 +193,8 @@ fn write_offered_media(text: &mut Text, kind: MediaKind, outgoing: Option<&Outgo
     }
     if let Some(outgoing) = outgoing {
         let rtx_ssrc = (kind == MediaKind::Video).then_some(outgoing.rtx_ssrc);
-        // A receiver keeps the id of the first track that it was made for (RFC 8829 section 5.10). The SDKs then read the
-        // track's SID from the stream's id, at the price of lips and voice in streams of their own.
-        let named = reused.then(|| naming_stream(outgoing));
-        let stream = named.as_deref().unwrap_or(&outgoing.stream_id);
-        text.stream(stream, &outgoing.track_sid, &outgoing.cname, outgoing.ssrc, rtx_ssrc);
+        text.stream(&outgoing.stream_id, &outgoing.track_sid, &outgoing.cname, outgoing.ssrc, rtx_ssrc);
     }
-}
-
-/// `PA_…|TR_…` in place of `PA_…|name`.
-fn naming_stream(outgoing: &Outgoing) -> String {
-    let participant = outgoing.stream_id.split('|').next().unwrap_or_default();
-    format!("{participant}|{}", outgoing.track_sid)
-}
-
-/// Answered inactive before, by a far side that knew it.
-fn is_reusable(section: &Section, kind: MediaKind) -> bool {
-    section.slot == Slot::Free && section.kind() == Some(kind) && section.remote.is_some() && !section.is_rejected()
 }
 
 /// Takes over the answer for one section; gives the subscription that was refused with it.
@@ -216,10 +210,10 @@ fn accept(section: &mut Section, mut remote: RemoteSection) -> Option<consilium_
     section.remote = Some(remote);
     let before = section.slot;
     section.slot = match before {
-        Slot::Reserved(_) | Slot::Taken(_) | Slot::Draining | Slot::Drained if rejected => Slot::Free,
+        Slot::Reserved(_) | Slot::Taken(_) | Slot::Draining if rejected => Slot::Free,
         Slot::Reserved(subscription) => Slot::Taken(subscription),
-        Slot::Drained => Slot::Free,
-        Slot::Free | Slot::Taken(_) | Slot::Draining => before,
+        Slot::Drained => Slot::Stopped,
+        Slot::Free | Slot::Taken(_) | Slot::Draining | Slot::Stopped => before,
     };
     if rejected { before.subscription() } else { None }
 }

@@ -14,8 +14,6 @@ pub(super) struct Section {
     pub(super) mid: Mid,
     pub(super) media: Media,
     pub(super) slot: Slot,
-    /// How many of our tracks have stood here.
-    pub(super) tenants: u32,
     /// What the far side last said of it; `None` while our first offer of it is unanswered.
     pub(super) remote: Option<RemoteSection>,
 }
@@ -30,28 +28,24 @@ pub(super) enum Slot {
     Taken(SubscriptionId),
     /// Its track was removed; the far side does not know yet.
     Draining,
-    /// Offered inactive, not yet answered.
+    /// Offered as stopped, not yet answered.
     Drained,
+    /// Stopped on both sides: its m-line is free for a new section (RFC 8829 section 5.2.2).
+    Stopped,
 }
 
 impl Slot {
     pub(super) fn subscription(self) -> Option<SubscriptionId> {
         match self {
             Self::Reserved(subscription) | Self::Taken(subscription) => Some(subscription),
-            Self::Free | Self::Draining | Self::Drained => None,
+            Self::Free | Self::Draining | Self::Drained | Self::Stopped => None,
         }
     }
 }
 
 impl Section {
     pub(super) fn from_remote(remote: RemoteSection) -> Self {
-        Self { mid: remote.mid, media: remote.media.clone(), slot: Slot::Free, tenants: 0, remote: Some(remote) }
-    }
-
-    /// Offers the section to a track.
-    pub(super) fn reserve(&mut self, subscription: SubscriptionId) {
-        self.slot = Slot::Reserved(subscription);
-        self.tenants = self.tenants.saturating_add(1);
+        Self { mid: remote.mid, media: remote.media.clone(), slot: Slot::Free, remote: Some(remote) }
     }
 
     pub(super) fn kind(&self) -> Option<MediaKind> {
@@ -70,6 +64,11 @@ impl Section {
     /// The far side stopped it, or either side cannot use it.
     pub(super) fn is_rejected(&self) -> bool {
         matches!(self.media, Media::Rejected { .. }) || self.remote.as_ref().is_some_and(RemoteSection::is_rejected)
+    }
+
+    /// It stands in our descriptions with port zero.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.is_rejected() || matches!(self.slot, Slot::Drained | Slot::Stopped)
     }
 
     /// The far side is ready to receive on it.

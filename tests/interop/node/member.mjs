@@ -3,6 +3,7 @@
 import {
   AudioFrame,
   AudioSource,
+  AudioStream,
   LocalAudioTrack,
   Room,
   RoomEvent,
@@ -16,6 +17,7 @@ export const PATIENCE_MS = 20_000;
 const SAMPLE_RATE = 48_000;
 const FRAME_SAMPLES = SAMPLE_RATE / 50;
 const AUDIO_QUEUE_MS = 100;
+const AMPLITUDE = 8_000;
 
 export class Member {
   #record = [];
@@ -91,10 +93,27 @@ export class Member {
 async function play(tone, hertz) {
   for (let start = 0; tone.playing; start += FRAME_SAMPLES) {
     const samples = Int16Array.from({ length: FRAME_SAMPLES }, (_, index) =>
-      Math.round(8_000 * Math.sin((2 * Math.PI * hertz * (start + index)) / SAMPLE_RATE)),
+      Math.round(AMPLITUDE * Math.sin((2 * Math.PI * hertz * (start + index)) / SAMPLE_RATE)),
     );
     await tone.source.captureFrame(new AudioFrame(samples, SAMPLE_RATE, 1, FRAME_SAMPLES));
   }
+}
+
+/** Until the track is loud like a tone of ours, or silent. */
+export async function hears(track, what) {
+  const isIt = { tone: (loudness) => loudness > AMPLITUDE / 8, silence: (loudness) => loudness < AMPLITUDE / 800 }[what];
+  const stream = new AudioStream(track, { sampleRate: SAMPLE_RATE, numChannels: 1 });
+  const reader = stream.getReader();
+  let loudness;
+  const listen = async () => {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) throw new Error('the stream of sound ended');
+      loudness = Math.sqrt(value.data.reduce((sum, sample) => sum + sample * sample, 0) / value.data.length);
+      if (isIt(loudness)) return;
+    }
+  };
+  await within(listen(), () => `${what} heard; the loudness was ${loudness}`).finally(() => reader.cancel());
 }
 
 function within(promise, what) {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, describe, it } from 'node:test';
 import { ConnectError, DisconnectReason, RoomEvent, dispose } from '@livekit/rtc-node';
 import { DataPacket_Kind, ParticipantInfo_State, TrackSource, TrackType } from 'livekit-server-sdk';
-import { Member } from './member.mjs';
+import { Member, hears } from './member.mjs';
 import { newRoomName, roomService } from './server.mjs';
 
 const members = [];
@@ -216,13 +216,16 @@ describe('updateSubscriptions', () => {
   it('ends and restores what somebody receives', async () => {
     const { room, ada, ben } = await pair('subscriptions');
     const { sid } = await ada.publishTone();
-    await ben.sees(RoomEvent.TrackSubscribed);
+    const [track] = await ben.sees(RoomEvent.TrackSubscribed);
+    await hears(track, 'tone');
     await roomService.updateSubscriptions(room, 'ben', [sid], false);
-    await ben.sees(RoomEvent.TrackUnsubscribed);
+    // The SDK tells of unsubscribing only what it asked for itself; what ends is the sound.
+    await hears(track, 'silence');
     ben.forget();
     await roomService.updateSubscriptions(room, 'ben', [sid], true);
-    const [, publication] = await ben.sees(RoomEvent.TrackSubscribed);
+    const [again, publication] = await ben.sees(RoomEvent.TrackSubscribed);
     assert.equal(publication.sid, sid);
+    await hears(again, 'tone');
   });
 });
 

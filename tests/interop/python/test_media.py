@@ -107,8 +107,9 @@ async def test_a_muted_tone_is_silent_and_comes_back(meeting: Meeting) -> None:
         await hear(audio, is_tone(440))
 
 
-async def test_an_unpublished_track_is_gone_for_others_and_the_next_one_arrives(meeting: Meeting) -> None:
-    ada, ben = await meeting.pair()
+@pytest.mark.parametrize("single", [True, False], ids=["one-connection", "two-connections"])
+async def test_an_unpublished_track_is_gone_for_others_and_the_next_one_arrives(meeting: Meeting, single: bool) -> None:
+    ada, ben = await meeting.pair(connections(single))
     async with tone(ada, 440) as (_, publication):
         audio, _ = await ben.receives_track("ada", AUDIO)
         await hear(audio, is_tone(440))

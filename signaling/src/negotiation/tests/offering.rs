@@ -13,10 +13,10 @@ fn offered_two() -> (Negotiation, String) {
     (negotiation, offer)
 }
 
-/// An answer of Chromium with its section 2 in another direction.
-fn with_video(direction: &str) -> String {
-    let (head, video) = CHROMIUM_ANSWER.split_once("m=video").unwrap();
-    format!("{head}m=video{}", video.replacen("a=recvonly", direction, 1))
+/// An answer of Chromium that stops its section 2.
+fn stopping_video() -> String {
+    let (head, video) = CHROMIUM_ANSWER.split_once("m=video 9").unwrap();
+    format!("{head}m=video 0{video}").replacen("BUNDLE 0 1 2", "BUNDLE 0 1", 1)
 }
 
 #[test]
@@ -59,43 +59,58 @@ fn both_browsers_answers_place_the_tracks() {
 }
 
 #[test]
-fn a_removed_track_leaves_its_section_for_the_next_of_its_kind() {
+fn a_removed_track_leaves_its_line_for_a_new_section_of_its_kind() {
     let (mut negotiation, _) = offered_two();
     negotiation.handle_answer(CHROMIUM_ANSWER).unwrap();
     negotiation.remove_outgoing(SubscriptionId::new(2));
     assert!(negotiation.needs_offer());
     let offer = negotiation.create_offer();
-    assert!(section(&offer, "2").contains(&"a=inactive"));
+    assert!(section(&offer, "2")[0].starts_with("m=video 0 "));
+    assert!(offer.contains("a=group:BUNDLE 0 1\r\n"));
     let video = published(CHROMIUM_PUBLISH_SINGLE, MediaKind::Video);
     negotiation.add_outgoing(outgoing(3, MediaKind::Video, &video));
     assert!(!negotiation.needs_offer(), "the offer is out");
-    negotiation.handle_answer(&with_video("a=inactive")).unwrap();
+    negotiation.handle_answer(&stopping_video()).unwrap();
     assert!(negotiation.needs_offer());
+    assert_eq!(negotiation.placed().len(), 1);
     let offer = negotiation.create_offer();
-    assert_eq!(mids(&offer), ["0", "1", "2"]);
-    // The receiver keeps the id TR_2; the stream says which track it is now, in every later offer too.
-    assert!(section(&offer, "2").contains(&"a=msid:PA_x|TR_3 TR_3"));
-    negotiation.handle_answer(CHROMIUM_ANSWER).unwrap();
-    assert!(section(&negotiation.create_offer(), "2").contains(&"a=msid:PA_x|TR_3 TR_3"));
-    assert!(section(&negotiation.create_offer(), "1").contains(&"a=msid:PA_x|camera TR_1"));
+    assert_eq!(mids(&offer), ["0", "1", "3"], "a section's name is never given again");
+    assert!(section(&offer, "3").contains(&"a=msid:PA_x|camera TR_3"));
+    assert!(offer.contains("a=group:BUNDLE 0 1 3\r\n"));
+    negotiation
+        .handle_answer(&CHROMIUM_ANSWER.replace("a=mid:2", "a=mid:3").replace("BUNDLE 0 1 2", "BUNDLE 0 1 3"))
+        .unwrap();
+    assert_eq!(negotiation.placed().len(), 2);
 }
 
 #[test]
-fn a_track_that_is_removed_while_its_offer_is_out_goes_inactive_next() {
+fn a_stopped_line_waits_for_its_kind() {
+    let (mut negotiation, _) = offered_two();
+    let audio = published(CHROMIUM_PUBLISH_SINGLE, MediaKind::Audio);
+    negotiation.handle_answer(CHROMIUM_ANSWER).unwrap();
+    negotiation.remove_outgoing(SubscriptionId::new(2));
+    negotiation.create_offer();
+    negotiation.handle_answer(&stopping_video()).unwrap();
+    negotiation.add_outgoing(outgoing(3, MediaKind::Audio, &audio));
+    let offer = negotiation.create_offer();
+    assert_eq!(mids(&offer), ["0", "1", "2", "3"]);
+    assert!(section(&offer, "2")[0].starts_with("m=video 0 "));
+}
+
+#[test]
+fn a_track_that_is_removed_while_its_offer_is_out_is_stopped_next() {
     let (mut negotiation, _) = offered_two();
     negotiation.remove_outgoing(SubscriptionId::new(2));
     negotiation.handle_answer(CHROMIUM_ANSWER).unwrap();
     assert_eq!(negotiation.placed().len(), 1);
     assert!(negotiation.needs_offer());
-    assert!(section(&negotiation.create_offer(), "2").contains(&"a=inactive"));
+    assert!(section(&negotiation.create_offer(), "2")[0].starts_with("m=video 0 "));
 }
 
 #[test]
 fn a_rejected_track_is_not_offered_for_ever() {
     let (mut negotiation, _) = offered_two();
-    let (head, video) = CHROMIUM_ANSWER.split_once("m=video 9").unwrap();
-    let rejecting = format!("{head}m=video 0{video}").replacen("BUNDLE 0 1 2", "BUNDLE 0 1", 1);
-    negotiation.handle_answer(&rejecting).unwrap();
+    negotiation.handle_answer(&stopping_video()).unwrap();
     assert!(!negotiation.needs_offer());
     assert_eq!(negotiation.placed().len(), 1);
     let video = published(CHROMIUM_PUBLISH_SINGLE, MediaKind::Video);

@@ -14,8 +14,8 @@ pub(super) enum Slot {
     New,
 }
 
-/// A scan over at most [`STREAMS_PER_PEER_MAX`] consecutive words is a few cache lines, cannot be attacked through a hash
-/// and is rarely needed: most packets follow one of the same stream.
+/// A scan over consecutive words, newest first, finds a living stream within a few cache lines, cannot be attacked through a
+/// hash and is rarely needed: most packets follow one of the same stream.
 pub(super) struct Streams<const WORDS: usize> {
     ssrcs: Vec<Ssrc>,
     windows: Vec<ReplayWindow<WORDS>>,
@@ -36,7 +36,7 @@ impl<const WORDS: usize> Streams<WORDS> {
         if self.ssrcs.get(self.last_hit) == Some(&ssrc) {
             return Ok(Slot::Known(self.last_hit));
         }
-        if let Some(at) = self.ssrcs.iter().position(|&known| known == ssrc) {
+        if let Some(at) = self.ssrcs.iter().rposition(|&known| known == ssrc) {
             self.last_hit = at;
             return Ok(Slot::Known(at));
         }
