@@ -147,9 +147,10 @@ fn encode(message: Message, json: bool) -> Option<Frame> {
 async fn say_goodbye(sink: &mut SplitSink<WebSocket, Frame>, stream: &mut SplitStream<WebSocket>, end: SessionEnd) {
     let close = Frame::Close(Some(CloseFrame { code: close_code(end), reason: end.name().into() }));
     let goodbye = async {
-        if sink.send(close).await.is_ok() {
-            while let Some(Ok(_)) = stream.next().await {}
-        }
+        // Fails where the client closed first; the answer to its close frame then waits in the socket, and reading sends
+        // it (RFC 6455 section 5.5.1).
+        let _ = sink.send(close).await;
+        while let Some(Ok(_)) = stream.next().await {}
     };
     // Whoever does not close in time is cut off.
     let _ = timeout(CLOSE_TIMEOUT, goodbye).await;

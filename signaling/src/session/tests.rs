@@ -385,6 +385,22 @@ async fn a_connection_event_reaches_its_room_and_everybody_in_it() {
     assert_eq!(alice.state(), State::Active);
 }
 
+/// Browsers report a socket that ends without the closing handshake (RFC 6455 section 7.1.4) as an error.
+#[tokio::test]
+async fn a_client_that_closes_first_gets_the_closing_handshake() {
+    let server = server(RoomsConfig::default()).await;
+    for say_leave in [false, true] {
+        let (mut socket, _) = server.join("anna").await;
+        if say_leave {
+            send(&mut socket, Request::Leave(LeaveRequest::default())).await;
+        }
+        socket.close(None).await.unwrap();
+        while let Some(frame) = socket.next().await {
+            assert!(frame.is_ok(), "{frame:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_removed_participant_is_told_before_the_socket_closes() {
     let server = server(RoomsConfig::default()).await;
