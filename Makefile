@@ -2,7 +2,7 @@
 
 NPM_CI = npm ci --no-audit --no-fund
 
-.PHONY: help run build web test test-tools test-rust test-web test-e2e test-interop lint bench
+.PHONY: help run build web test test-tools test-rust test-server test-web test-e2e test-interop lint bench
 
 help:
 	@echo "make run     build everything and start the server; prints a link to meet at"
@@ -29,15 +29,17 @@ test-tools:
 test-rust:
 	cargo test --workspace
 
+# As the Rust tests build it: `cargo build` would choose other features and compile every library again.
+test-server:
+	cargo test --workspace --no-run
+
 test-web:
 	cd web && npm test
 
-test-e2e:
-	cargo build
+test-e2e: test-server
 	cd tests/e2e && $(NPM_CI) && npm test
 
-test-interop:
-	cargo build
+test-interop: test-server
 	tests/interop/run.sh
 
 lint:
