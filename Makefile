@@ -50,3 +50,4 @@ lint:
 
 bench:
 	cargo bench -p consilium-benches
+	if command -v valgrind >/dev/null; then cargo run --release -p consilium-benches --bin forward-instructions; fi
