@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { takeHostAddress } from './lib/address.mjs';
 import { assertNoErrors, closeAll, launchChromium, open } from './lib/chromium.mjs';
-
 import { launchFirefox, openInFirefox } from './lib/firefox.mjs';
 import { keepsReceiving, seesAndHears, tileOf } from './lib/meeting.mjs';
 import { startServer } from './lib/server.mjs';
