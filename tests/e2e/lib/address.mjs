@@ -14,6 +14,8 @@ export function takeHostAddress() {
   ip('address', 'add', `${CABLE.address}/24`, 'dev', CABLE.end);
   ip('link', 'set', CABLE.end, 'up');
   ip('link', 'set', CABLE.other, 'up');
+  // Browsers find their own address by asking for the route to the world.
+  ip('route', 'add', 'default', 'dev', CABLE.end);
   // Deleting one end deletes both.
   return { address: CABLE.address, release: () => ip('link', 'delete', CABLE.end) };
 }
