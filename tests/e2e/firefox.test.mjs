@@ -1,18 +1,19 @@
 // Firefox and Chromium in one room, both ways.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { takeHostAddress } from './lib/address.mjs';
 import { assertNoErrors, closeAll, launchChromium, open } from './lib/chromium.mjs';
 import { launchFirefox, openInFirefox } from './lib/firefox.mjs';
 import { keepsReceiving, seesAndHears, tileOf } from './lib/meeting.mjs';
-import { hostAddress, startServer } from './lib/server.mjs';
+import { startServer } from './lib/server.mjs';
 
+let host;
 let server;
 let chromium;
 let firefox;
 before(async () => {
-  const mediaAddress = hostAddress();
-  assert.ok(mediaAddress, 'this host has no IPv4 address but loopback, with which Firefox makes no ICE pair');
-  server = await startServer({ mediaAddress });
+  host = takeHostAddress();
+  server = await startServer({ mediaAddress: host.address });
   chromium = await launchChromium();
   firefox = await launchFirefox();
 });
@@ -20,6 +21,7 @@ after(async () => {
   await firefox?.close();
   await chromium?.close();
   await server?.stop();
+  host?.release();
 });
 
 for (const [mode, spc] of [['one peer connection', '1'], ['two peer connections', '0']]) {

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { networkInterfaces, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { RoomServiceClient } from 'livekit-server-sdk';
@@ -83,12 +83,6 @@ export async function startServer({ mediaAddress = '127.0.0.1', settings = {} } 
     throw error;
   }
   return server;
-}
-
-/** An address of this host that is not loopback: Firefox makes no ICE pair with loopback alone. */
-export function hostAddress() {
-  const all = Object.values(networkInterfaces()).flat();
-  return all.find((address) => address.family === 'IPv4' && !address.internal)?.address;
 }
 
 function freeTcpPort() {
