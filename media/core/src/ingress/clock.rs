@@ -19,6 +19,10 @@ impl WallClock {
         Self { start, unix_start }
     }
 
+    pub fn start(&self) -> Instant {
+        self.start
+    }
+
     pub fn ntp(&self, now: Instant) -> NtpTime {
         NtpTime::from_unix(self.unix_start + now.saturating_duration_since(self.start))
     }

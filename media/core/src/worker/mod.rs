@@ -44,6 +44,9 @@ use std::time::{Duration, Instant};
 /// size. Beyond it, data messages are dropped and counted; what changes state never is.
 const EVENTS_MAX: usize = 65_536;
 
+/// Between two looks at one peer by the clock. Feedback is sent every 50 ms, NACKs after 10 ms: a millisecond is early enough.
+const TIMER_GRANULARITY: Duration = Duration::from_millis(1);
+
 pub struct WorkerConfig {
     pub identity: Identity,
     /// Seeds every random choice of the worker.
@@ -162,7 +165,8 @@ impl Worker {
             }
             self.take_transport_events(now, key, out);
             self.send_due_reports(now, key, out);
-            self.schedule(key);
+            // A timer that does not move on when it is served costs a look per millisecond, and never the thread.
+            self.schedule_from(now + TIMER_GRANULARITY, key);
         }
         self.measure_levels(now);
     }
@@ -259,9 +263,14 @@ impl Worker {
 
     /// Enters the peer's next deadline, if it is earlier than the one entered.
     fn schedule(&mut self, key: PeerKey) {
+        self.schedule_from(self.clock.start(), key);
+    }
+
+    /// As [`Self::schedule`], but not for a time before `earliest`.
+    fn schedule_from(&mut self, earliest: Instant, key: PeerKey) {
         let Some(peer) = self.peers.get_mut(key) else { return };
         let next = [peer.timers.next(), peer.transport.poll_timeout()].into_iter().flatten().min();
-        let Some(next) = next else { return };
+        let Some(next) = next.map(|next| next.max(earliest)) else { return };
         if peer.timers.queued.is_none_or(|queued| next < queued) {
             peer.timers.queued = Some(next);
             self.deadlines.push(next, key);
