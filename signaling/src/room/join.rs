@@ -83,6 +83,9 @@ impl Room {
         let add_tracks = join.add_tracks.clone();
         let offer = join.offer.clone();
         let key = self.admit(now, session, join);
+        if let Some(participant) = self.participants.get(&key) {
+            tracing::info!(participant = %participant.sid, "a participant joined");
+        }
         self.greet(key);
         self.open_primary(key);
         self.subscribe_to_all(key);

@@ -92,6 +92,7 @@ impl Room {
             self.forget_track(track);
         }
         let Some(participant) = self.participants.remove(&key) else { return };
+        tracing::info!(participant = %participant.sid, reason = end.name(), "a participant left");
         for peer in participant.peers() {
             self.peers.remove(&peer.id);
             if matches!(peer.state, PeerState::Connecting | PeerState::Connected) {
@@ -166,6 +167,7 @@ impl Room {
     fn handle_peer_closed(&mut self, now: Now, id: PeerId, reason: CloseReason) {
         let Some(key) = self.peers.remove(&id) else { return };
         let Some(participant) = self.participants.get_mut(&key) else { return };
+        tracing::info!(participant = %participant.sid, ?reason, "a media connection ended");
         let was_connected = participant.state == State::Active || participant.receiving().state == PeerState::Connected;
         if let Some(peer) = participant.peer_mut(id) {
             peer.state = PeerState::Closed;

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument;
 
 /// A refreshed token lives as long as the one it replaces, and long enough to be used.
 const REFRESHED_TOKEN_TTL_MIN: Duration = Duration::from_secs(60);
@@ -51,7 +52,14 @@ impl RoomTask {
         Self { rooms, room, name, worker, handle, inputs, sessions: HashMap::new(), participants: 0 }
     }
 
-    pub(super) async fn run(mut self) {
+    /// What is logged on the way carries the room's SID, which names no one.
+    pub(super) async fn run(self) {
+        let span = tracing::info_span!("room", sid = %self.room.info().sid, worker = self.worker.get());
+        self.serve().instrument(span).await;
+    }
+
+    async fn serve(mut self) {
+        tracing::info!("the room opened");
         while !self.room.is_finished() {
             let timeout = self.room.poll_timeout();
             tokio::select! {
@@ -73,6 +81,7 @@ impl RoomTask {
         inner.media.release_room(self.worker);
         inner.rooms.fetch_sub(1, Ordering::AcqRel);
         inner.stats.room_closed();
+        tracing::info!("the room closed");
     }
 
     fn handle_input(&mut self, input: Input) {
