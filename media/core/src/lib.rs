@@ -27,3 +27,15 @@ pub mod peer;
 pub mod transport;
 pub mod wire;
 pub mod worker;
+
+/// Where virtual time starts, for the tests of this crate: the one place that reads a clock.
+#[cfg(test)]
+mod virtual_time {
+    use std::time::Instant;
+
+    /// Any moment will do; tests go on from it by adding durations.
+    #[allow(clippy::disallowed_methods, reason = "an Instant cannot be made from nothing")]
+    pub(crate) fn start() -> Instant {
+        Instant::now()
+    }
+}

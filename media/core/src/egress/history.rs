@@ -85,11 +85,7 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[allow(clippy::disallowed_methods)]
-    fn start() -> Instant {
-        Instant::now()
-    }
+    use crate::virtual_time::start;
 
     fn sent(out: u64) -> Sent {
         let shift = Shift { seq: 7_u64.wrapping_neg(), ..Shift::default() };

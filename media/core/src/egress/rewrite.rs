@@ -143,12 +143,8 @@ impl Rewriter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::virtual_time::start;
     use std::time::Duration;
-
-    #[allow(clippy::disallowed_methods)]
-    fn start() -> Instant {
-        Instant::now()
-    }
 
     fn source(seq: u64, time: u32, translated: Option<u32>, id: Option<u16>) -> Takeover {
         Takeover {

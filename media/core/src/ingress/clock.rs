@@ -96,11 +96,7 @@ fn scale(ntp_delta: i64, clock_rate: u32) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[allow(clippy::disallowed_methods)]
-    fn start() -> Instant {
-        Instant::now()
-    }
+    use crate::virtual_time::start;
 
     fn ntp(ms: u64) -> NtpTime {
         NtpTime::from_unix(Duration::from_millis(1_700_000_000_000 + ms))

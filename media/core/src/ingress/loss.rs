@@ -103,6 +103,7 @@ impl LossTracker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::virtual_time::start;
 
     fn received(tracker: &mut LossTracker, now: Instant, seqs: &[u64]) {
         for &seq in seqs {
@@ -114,12 +115,6 @@ mod tests {
         let mut out = Vec::new();
         tracker.poll_requests(now, None, &mut out);
         out.iter().map(|s| s.get()).collect()
-    }
-
-    // The tests below are in virtual time: any starting point will do.
-    #[allow(clippy::disallowed_methods)]
-    fn start() -> Instant {
-        Instant::now()
     }
 
     #[test]

@@ -77,11 +77,7 @@ pub fn ticks(duration: Duration, clock_rate: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[allow(clippy::disallowed_methods)]
-    fn start() -> Instant {
-        Instant::now()
-    }
+    use crate::virtual_time::start;
 
     #[test]
     fn half_the_packets_missing_is_a_fraction_of_128() {

@@ -146,11 +146,7 @@ struct KeyframeRequests {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[allow(clippy::disallowed_methods)]
-    fn start() -> Instant {
-        Instant::now()
-    }
+    use crate::virtual_time::start;
 
     fn stream() -> Stream {
         Stream::new(MediaKind::Video, &Encoding { rid: None, ssrc: None, rtx_ssrc: None, layer: 0 })

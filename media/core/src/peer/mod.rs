@@ -117,9 +117,8 @@ mod tests {
     use super::*;
 
     #[test]
-    #[allow(clippy::disallowed_methods)]
     fn the_resend_budget_is_refilled_by_time_alone() {
-        let (mut budget, t0) = (ResendBudget::default(), Instant::now());
+        let (mut budget, t0) = (ResendBudget::default(), crate::virtual_time::start());
         let sent = (0..1_000).filter(|_| budget.take(t0, 1_000)).count();
         assert_eq!(sent, RESEND_BYTES_MAX / 1_000);
         assert!(budget.take(t0 + RESEND_WINDOW, 1_000));

@@ -42,11 +42,10 @@ struct Pair {
 }
 
 impl Pair {
-    #[allow(clippy::disallowed_methods, reason = "an origin for virtual time")]
     fn new(loss: f64) -> Self {
         Self {
             ends: [End::new(), End::new()],
-            now: Instant::now(),
+            now: crate::virtual_time::start(),
             under_way: vec![],
             rng: SmallRng::seed_from_u64(1),
             loss,

@@ -31,9 +31,8 @@ struct Pair {
 }
 
 impl Pair {
-    #[allow(clippy::disallowed_methods, reason = "an origin for virtual time")]
     fn new(client: &Identity, server: &Identity, seed: u64, loss: f64) -> Self {
-        let start = Instant::now();
+        let start = crate::virtual_time::start();
         let mut pair = Self {
             client: Dtls::new(client, seed),
             server: Dtls::new(server, seed + 1),

@@ -55,11 +55,10 @@ struct Fixture {
 }
 
 impl Fixture {
-    #[allow(clippy::disallowed_methods, reason = "an origin for virtual time")]
     fn new() -> Self {
         let mut ice = IceLite::new(credentials("ours", PWD));
         ice.set_remote(&credentials("theirs", "remote"));
-        Self { ice, now: Instant::now() }
+        Self { ice, now: crate::virtual_time::start() }
     }
 
     /// Hands over one datagram; gives the outcome and the answer.

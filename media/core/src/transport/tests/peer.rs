@@ -203,9 +203,8 @@ impl World {
         world
     }
 
-    #[allow(clippy::disallowed_methods, reason = "an origin for virtual time")]
     pub(super) fn undescribed(role: DtlsRole, theirs: &Identity, seed: u64, loss: f64) -> Self {
-        let now = Instant::now();
+        let now = crate::virtual_time::start();
         let local = IceCredentials { ufrag: "ours".to_owned(), pwd: PWD.to_owned() };
         let remote = RemoteParameters {
             ice: IceCredentials { ufrag: "theirs".to_owned(), pwd: "unused".to_owned() },

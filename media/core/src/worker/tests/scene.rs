@@ -75,9 +75,8 @@ pub(super) fn mid(value: &str) -> Mid {
 }
 
 impl Scene {
-    #[allow(clippy::disallowed_methods)]
     pub(super) fn new() -> Self {
-        let start = Instant::now();
+        let start = crate::virtual_time::start();
         let identity = Identity::generate().unwrap();
         let config = WorkerConfig { identity, seed: 7, start, unix_start: Duration::from_secs(1_700_000_000) };
         Self { worker: Worker::new(config), now: start, out: SendBatch::new(), members: Vec::new() }
