@@ -60,16 +60,6 @@ pub fn is_keyframe_start(codec: Codec, payload: &[u8], dependency_descriptor: Op
     }
 }
 
-/// The temporal layer where the payload itself tells it: VP8 and VP9. For AV1 it takes the structure of the last keyframe,
-/// [`av1::TemplateLayers`]; the other codecs have none.
-pub fn temporal_id(codec: Codec, payload: &[u8]) -> Option<u8> {
-    match codec {
-        Codec::Vp8 => vp8::parse(payload)?.tid,
-        Codec::Vp9 => vp9::parse(payload)?.tid,
-        Codec::Opus | Codec::Red | Codec::H264 | Codec::Av1 => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,9 +81,6 @@ mod tests {
         assert!(is_keyframe_start(Codec::Av1, &[0x08], None));
         assert!(!is_keyframe_start(Codec::Av1, &[0x08], Some(&[0x80, 0, 1])));
         assert!(is_keyframe_start(Codec::Av1, &[0x00], Some(&[0x80, 0, 1, 0x80])));
-        assert_eq!(temporal_id(Codec::Vp8, &[0x90, 0x20, 0x80, 1]), Some(2));
-        assert_eq!(temporal_id(Codec::Vp9, &[0x30, 0x60, 0]), Some(3));
-        assert_eq!(temporal_id(Codec::Av1, &[0x08]), None);
     }
 
     proptest! {
@@ -104,7 +91,6 @@ mod tests {
         ) {
             for codec in ALL {
                 let _ = is_keyframe_start(codec, &payload, descriptor.as_deref());
-                let _ = temporal_id(codec, &payload);
             }
         }
     }

@@ -73,10 +73,6 @@ impl History {
         Some(Sent { out, ext_seq, shift: entry.shift, stream: usize::from(entry.stream) })
     }
 
-    pub fn memory_bytes(&self) -> usize {
-        size_of_val(&*self.entries)
-    }
-
     fn index(&self, out: ExtSeqNo) -> usize {
         out.get() as usize & (self.entries.len() - 1)
     }

@@ -88,10 +88,6 @@ impl PacketCache {
         self.end += packet.len() as u64;
     }
 
-    pub fn memory_bytes(&self) -> usize {
-        self.bytes.len() + size_of_val(&*self.entries)
-    }
-
     /// When the byte ring has already lost what the index ring still names, it is too small for this stream's bit rate.
     fn grow_if_short_lived(&mut self, displaced: Entry) {
         let early = displaced.ext_seq == u64::MAX && self.end > self.bytes.len() as u64;

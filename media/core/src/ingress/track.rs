@@ -4,7 +4,7 @@ use crate::ids::{Mid, PayloadType, TrackId};
 use crate::ingress::level::LevelMeter;
 use crate::ingress::stream::Stream;
 use crate::limits::ENCODINGS_MAX;
-use crate::params::{Codec, CodecParameters, ExtensionId, HeaderExtension, MediaKind, ReceiveSection};
+use crate::params::{CodecParameters, ExtensionId, HeaderExtension, MediaKind, ReceiveSection};
 use crate::worker::keys::{PeerKey, SubscriptionKey};
 use smallvec::SmallVec;
 use std::time::Instant;
@@ -110,10 +110,6 @@ impl Track {
 
     pub fn has_nack(&self) -> bool {
         self.codecs.iter().any(|codec| codec.nack)
-    }
-
-    pub fn is_red(&self, payload_type: PayloadType) -> bool {
-        self.codec(payload_type).is_some_and(|codec| codec.codec == Codec::Red)
     }
 
     /// The encoding to forward under `limit`: the highest live one that does not exceed it; if all live ones do, the lowest

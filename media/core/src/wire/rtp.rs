@@ -115,11 +115,6 @@ pub fn header_len(packet: &[u8]) -> Result<usize, WireError> {
     if len > packet.len() { Err(WireError::Truncated) } else { Ok(len) }
 }
 
-/// The SSRC of something long enough to be RTP, otherwise unchecked.
-pub fn ssrc_of(packet: &[u8]) -> Option<Ssrc> {
-    u32_at(packet, 8).map(Ssrc::new)
-}
-
 /// `header` ends where the extension block does.
 fn extension_block(header: &[u8]) -> ExtensionIter<'_> {
     let first = header.first().copied().unwrap_or_default();
@@ -464,7 +459,6 @@ mod tests {
                     bytes[start + 3] %= 16;
                 }
             }
-            let _ = ssrc_of(&bytes);
             if let Ok(packet) = RtpPacket::parse(&bytes) {
                 prop_assert_eq!(packet.header_len() + packet.payload().len() + packet.padding_len(), bytes.len());
                 let used: usize = packet.extensions().map(|(_, value)| value.len() + 1).sum();
