@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! peer        a WebRTC endpoint without I/O: ICE, DTLS, SRTP
+//! load        the load generator
 //! meeting     a worker of the core with connected peers around it, in memory and under virtual time
 //! seal        the bare AES-GCM that forwarding is measured against
 //! abuse       datagrams that nobody should send
@@ -9,6 +10,7 @@
 //! ```
 
 pub mod abuse;
+pub mod load;
 pub mod meeting;
 pub mod peer;
 pub mod random;
