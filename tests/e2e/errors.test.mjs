@@ -112,7 +112,7 @@ async function joinsAnyway(page, room) {
   await joined(page);
   const ben = await open(browser, server.link(room, 'ben'));
   page.openedAt = performance.now();
-  await seesAndHears(page, ['ben'], 10_000);
+  await seesAndHears(page, ['ben'], 30_000);
   await ben.waitForSelector(`${tileOf('anna')} .tile__initials`);
   assertNoErrors(page, ben);
   await closeAll(ben);

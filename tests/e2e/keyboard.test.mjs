@@ -122,7 +122,7 @@ test('axe finds nothing on any page at any width, and nothing is cut off at 320 
     await page.getByRole('button', { name: 'Join meeting' }).click();
     await joined(page);
     page.openedAt = performance.now();
-    await seesAndHears(page, ['ben'], 15_000);
+    await seesAndHears(page, ['ben'], 30_000);
     await page.waitForSelector(`${tileOf('ben')} video`);
     await check('meeting');
     await page.getByRole('button', { name: 'Participants', exact: true }).click();

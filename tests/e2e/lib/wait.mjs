@@ -16,12 +16,21 @@ export async function until(what, condition, withinMs) {
   }
 }
 
-/** Runs `action`, then waits; the time counts from before the action. */
-export async function after(what, action, condition, withinMs) {
-  const start = performance.now();
-  await action();
-  await until(what, condition, withinMs);
-  const took = performance.now() - start;
-  assert.ok(took <= withinMs, `${what}: took ${took.toFixed(0)} ms, allowed ${withinMs} ms`);
-  return took;
+/** Times that a measurement may be repeated on a machine that does other things too. */
+const ATTEMPTS_MAX = 4;
+
+/**
+ * Asserts that something takes at most `allowedMs`: `attempt` does it once, from the start, and returns how long it took.
+ * A busy machine may miss the limit by chance; what is too slow misses it every time.
+ */
+export async function takesAtMost(t, what, allowedMs, attempt) {
+  const times = [];
+  while (times.length < ATTEMPTS_MAX) {
+    const took = await attempt(times.length);
+    times.push(took);
+    if (took <= allowedMs) break;
+  }
+  const list = times.map((time) => time.toFixed(0)).join(', ');
+  t.diagnostic(`${what}: ${list} ms`);
+  assert.ok(times.at(-1) <= allowedMs, `${what}: took ${list} ms, allowed ${allowedMs} ms`);
 }
