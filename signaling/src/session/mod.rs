@@ -152,6 +152,7 @@ async fn admit(
     rooms.stats().count_join(result);
     // The session ends by itself when the upgrade fails, since the closure is dropped with it.
     Ok(upgrade
+        .read_buffer_size(socket::READ_BUFFER_LEN)
         .max_message_size(socket::FRAME_LEN_MAX)
         .max_frame_size(socket::FRAME_LEN_MAX)
         .on_upgrade(move |socket| socket::run(socket, session)))

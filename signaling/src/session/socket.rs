@@ -21,6 +21,9 @@ const MESSAGE_LEN_MAX: usize = 512 * 1024;
 /// Longest frame that is taken into memory. Above [`MESSAGE_LEN_MAX`], so that a message somewhat too long can be answered
 /// with the close code that says so.
 pub(super) const FRAME_LEN_MAX: usize = 2 * MESSAGE_LEN_MAX;
+/// What a session keeps for reading, in bytes; longer messages grow it. Most are pings and small requests, and the
+/// library's own 128 KiB would be the largest thing that an idle participant holds.
+pub(super) const READ_BUFFER_LEN: usize = 4 * 1024;
 /// A client that sends nothing for this long is gone: the SDKs ping every five seconds.
 const PING_TIMEOUT: Duration = Duration::from_secs(15);
 /// A client that takes nothing for this long does not read.
