@@ -11,7 +11,7 @@ pub use media::{MEDIA_HEADER_LEN, MediaStream, payload_of};
 
 use crate::random::Random;
 use consilium_media_core::params::{DtlsRole, Fingerprint, IceCredentials, RemoteParameters};
-use consilium_media_core::transport::srtp::{OpenedRtp, SrtpInbound, SrtpOutbound, SrtpProfile};
+use consilium_media_core::transport::srtp::{OpenedRtp, SrtpError, SrtpInbound, SrtpOutbound, SrtpProfile};
 use handshake::Handshake;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -48,6 +48,13 @@ pub enum Received {
     /// A decrypted compound RTCP packet.
     Rtcp(Vec<u8>),
     /// Could not be understood or authenticated.
+    Refused,
+}
+
+/// Why a packet was not opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OpenError {
+    Replayed,
     Refused,
 }
 
@@ -193,6 +200,26 @@ impl Peer {
         let Some(len) = opened else { return Received::Refused };
         packet.truncate(len);
         Received::Rtcp(packet)
+    }
+
+    /// Decrypts an RTP packet in place. The error tells one that was received before from one that cannot be used.
+    pub fn open_rtp(&mut self, datagram: &mut [u8]) -> Result<OpenedRtp, OpenError> {
+        let header_len = media::header_len(datagram).ok_or(OpenError::Refused)?;
+        let srtp = self.srtp.as_mut().ok_or(OpenError::Refused)?;
+        srtp.inbound.open_rtp(datagram, header_len).map_err(|error| match error {
+            SrtpError::Replay => OpenError::Replayed,
+            _ => OpenError::Refused,
+        })
+    }
+
+    /// Decrypts a compound RTCP packet in place and returns its length.
+    pub fn open_rtcp(&mut self, datagram: &mut [u8]) -> Option<usize> {
+        self.srtp.as_mut()?.inbound.open_rtcp(datagram).ok()
+    }
+
+    /// The sending half of its SRTP, once connected.
+    pub fn outbound(&self) -> Option<&SrtpOutbound> {
+        self.srtp.as_ref().map(|srtp| &srtp.outbound)
     }
 
     /// The next packet of `stream`, sealed. `None` before [`Self::is_connected`].

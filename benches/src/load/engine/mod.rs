@@ -1,0 +1,537 @@
+//! The media of all members: one thread that owns their sockets, their crypto and the clock.
+//!
+//! ```text
+//! mod         the thread: commands, arrivals, what is due
+//! connection  one peer connection
+//! stream      one stream that is sent
+//! incoming    one stream that arrives
+//! tally       what arrived, and what should have
+//! socket      UDP with the kernel's offloads
+//! ```
+
+mod connection;
+mod incoming;
+mod socket;
+mod stream;
+mod tally;
+
+pub use tally::{Counts, Window};
+
+use super::plan::Plan;
+use super::process;
+use super::seam::{Connection, ConnectionId, ConnectionRole, Media, MemberId, OutgoingStream, StreamKind};
+use connection::{LoadConnection, Now, is_over};
+use consilium_media_core::wire::ntp::NtpTime;
+use hdrhistogram::Histogram;
+use socket::Arrivals;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use stream::Stream;
+use tally::LastSent;
+
+const WAKE: mio::Token = mio::Token(usize::MAX);
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// How often missing packets are asked for: a round trip through a nearby server, and some.
+const REQUEST_INTERVAL: Duration = Duration::from_millis(50);
+/// A packet that leaves this long after its time means that the thread does not keep up.
+const LATE: Duration = Duration::from_millis(5);
+/// Batches taken from one socket before the others get their turn.
+const BATCHES_PER_TURN: usize = 4;
+/// Delays above a minute are one minute.
+const DELAY_MAX_NS: u64 = 60_000_000_000;
+
+/// What was measured between the start and the end of the window.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    pub window: Option<Window>,
+    pub counts: Counts,
+    /// From the first byte composed to the kernel's time of arrival, in nanoseconds.
+    pub delays_ns: Histogram<u64>,
+    pub bytes: u64,
+    pub packets_sent: u64,
+    /// Refused by replay protection.
+    pub duplicates: u64,
+    /// Not authentic, or not what was negotiated.
+    pub refused: u64,
+    pub thrown_away: u64,
+    /// Packets that the server asked us to send again.
+    pub upstream_nacks: u64,
+    /// Frames that left later than planned by [`LATE`] or more.
+    pub late_sends: u64,
+    /// Share of its time in which the thread worked.
+    pub busy_ratio: f64,
+    /// Datagrams that the kernel dropped at our own sockets since they were opened.
+    pub socket_drops: u64,
+}
+
+impl Measured {
+    fn new(window: Option<Window>) -> io::Result<Self> {
+        let delays_ns = Histogram::new_with_bounds(1_000, DELAY_MAX_NS, 3).map_err(io::Error::other)?;
+        Ok(Self {
+            window,
+            counts: Counts::default(),
+            delays_ns,
+            bytes: 0,
+            packets_sent: 0,
+            duplicates: 0,
+            refused: 0,
+            thrown_away: 0,
+            upstream_nacks: 0,
+            late_sends: 0,
+            busy_ratio: 0.0,
+            socket_drops: 0,
+        })
+    }
+
+    fn delay(&mut self, delay_ns: u64) {
+        self.delays_ns.saturating_record(delay_ns);
+    }
+}
+
+enum Command {
+    Connect(Box<Connection>),
+    Publish(ConnectionId, Vec<OutgoingStream>),
+    Close(ConnectionId),
+    Speak(MemberId, bool),
+    Scale(f64),
+    Measure(Window),
+    Collect(tokio::sync::oneshot::Sender<Measured>),
+    Stop,
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct EngineHandle {
+    commands: mpsc::Sender<Command>,
+    waker: Arc<mio::Waker>,
+    incoming: Arc<AtomicU64>,
+}
+
+impl EngineHandle {
+    fn tell(&self, command: Command) {
+        // The thread ends only when it is told to; afterwards nothing matters.
+        if self.commands.send(command).is_ok() {
+            let _ = self.waker.wake();
+        }
+    }
+
+    /// SSRCs that arrive at all members together, as of the last second.
+    pub fn incoming_streams(&self) -> u64 {
+        self.incoming.load(Ordering::Relaxed)
+    }
+
+    /// Whether a member's microphone carries speech or silence.
+    pub fn speak(&self, member: MemberId, speaking: bool) {
+        self.tell(Command::Speak(member, speaking));
+    }
+
+    /// Everything is sent `factor` times as often from now on.
+    pub fn scale(&self, factor: f64) {
+        self.tell(Command::Scale(factor));
+    }
+
+    pub fn measure(&self, window: Window) {
+        self.tell(Command::Measure(window));
+    }
+
+    /// What was measured; to be asked some time after the window's end, when everything under way has arrived.
+    pub async fn collect(&self) -> Option<Measured> {
+        let (reply, measured) = tokio::sync::oneshot::channel();
+        self.tell(Command::Collect(reply));
+        measured.await.ok()
+    }
+}
+
+impl Media for EngineHandle {
+    fn connect(&self, connection: Connection) {
+        self.tell(Command::Connect(Box::new(connection)));
+    }
+
+    fn publish(&self, id: ConnectionId, streams: Vec<OutgoingStream>) {
+        self.tell(Command::Publish(id, streams));
+    }
+
+    fn close(&self, id: ConnectionId) {
+        self.tell(Command::Close(id));
+    }
+}
+
+/// The running thread; dropping it ends the thread.
+pub struct Engine {
+    handle: EngineHandle,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Engine {
+    /// `cpu` is the core that the thread stays on.
+    pub fn start(plan: Plan, cpu: Option<usize>) -> io::Result<Self> {
+        let poll = mio::Poll::new()?;
+        let waker = Arc::new(mio::Waker::new(poll.registry(), WAKE)?);
+        let (commands, receiver) = mpsc::channel();
+        let incoming = Arc::new(AtomicU64::new(0));
+        let measured = Measured::new(None)?;
+        let shared = Arc::clone(&incoming);
+        let thread = std::thread::Builder::new().name("load-media".to_owned()).spawn(move || {
+            process::pin_this_thread(cpu);
+            let mut engine = Loop::new(plan, poll, receiver, measured, shared);
+            if let Err(error) = engine.run() {
+                eprintln!("the media thread cannot go on: {error}");
+            }
+        })?;
+        Ok(Self { handle: EngineHandle { commands, waker, incoming }, thread: Some(thread) })
+    }
+
+    pub fn handle(&self) -> &EngineHandle {
+        &self.handle
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.handle.tell(Command::Stop);
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            eprintln!("the media thread had panicked");
+        }
+    }
+}
+
+/// What comes up at its time, for a connection in a slot.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Stream(usize),
+    Endpoint,
+    Reports,
+    Requests,
+}
+
+/// A place for a connection. The generation tells events of one that was there before.
+struct Slot {
+    connection: Option<LoadConnection>,
+    generation: u32,
+}
+
+struct Loop {
+    plan: Plan,
+    factor: f64,
+    poll: mio::Poll,
+    commands: mpsc::Receiver<Command>,
+    slots: Vec<Slot>,
+    free: Vec<usize>,
+    by_id: HashMap<ConnectionId, usize>,
+    due: BinaryHeap<Reverse<(Instant, usize, u32, Due)>>,
+    arrivals: Arrivals,
+    measured: Measured,
+    /// Taken when the window ends.
+    sent: Option<LastSent>,
+    packets_before: u64,
+    busy_before: Option<process::ThreadTime>,
+    incoming: Arc<AtomicU64>,
+    incoming_counted: Instant,
+    readable: Vec<usize>,
+}
+
+impl Loop {
+    fn new(
+        plan: Plan,
+        poll: mio::Poll,
+        commands: mpsc::Receiver<Command>,
+        measured: Measured,
+        incoming: Arc<AtomicU64>,
+    ) -> Self {
+        Self {
+            plan,
+            factor: 1.0,
+            poll,
+            commands,
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_id: HashMap::new(),
+            due: BinaryHeap::new(),
+            arrivals: Arrivals::new(),
+            measured,
+            sent: None,
+            packets_before: 0,
+            busy_before: None,
+            incoming,
+            incoming_counted: Instant::now(),
+            readable: Vec::new(),
+        }
+    }
+
+    fn run(&mut self) -> io::Result<()> {
+        let mut ready = mio::Events::with_capacity(1_024);
+        loop {
+            let now = Instant::now();
+            let next = self.due.peek().map(|Reverse((at, ..))| at.saturating_duration_since(now));
+            let timeout = if self.readable.is_empty() { next } else { Some(Duration::ZERO) };
+            match self.poll.poll(&mut ready, timeout) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+            for event in ready.iter().filter(|event| event.token() != WAKE) {
+                self.readable.push(event.token().0);
+            }
+            let now = read_clocks();
+            self.snapshot(now);
+            if !self.take_commands(now) {
+                return Ok(());
+            }
+            self.receive();
+            self.serve_due();
+            self.count_incoming(now.at);
+        }
+    }
+
+    fn take_commands(&mut self, now: Now) -> bool {
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Connect(connection) => self.connect(now.at, *connection),
+                Command::Publish(id, streams) => self.publish(now.at, id, streams),
+                Command::Close(id) => self.close(id),
+                Command::Speak(member, speaking) => self.speak(now.at, member, speaking),
+                Command::Scale(factor) => self.factor = factor,
+                Command::Measure(window) => self.measure(window),
+                Command::Collect(reply) => self.collect(reply),
+                Command::Stop => return false,
+            }
+        }
+        true
+    }
+
+    fn connect(&mut self, now: Instant, connection: Connection) {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { connection: None, generation: 0 });
+            self.slots.len() - 1
+        });
+        let id = connection.id;
+        let mut opened = match LoadConnection::open(now, connection, &self.plan) {
+            Ok(opened) => opened,
+            Err(connection) => {
+                self.free.push(slot);
+                let _ = connection.connected.send(Err("no UDP socket can be opened".to_owned()));
+                return;
+            }
+        };
+        if self.poll.registry().register(&mut opened.socket.io, mio::Token(slot), mio::Interest::READABLE).is_err() {
+            self.free.push(slot);
+            return;
+        }
+        opened.handle_timeout(now);
+        self.slots[slot].connection = Some(opened);
+        self.by_id.insert(id, slot);
+        self.enter(now, slot, Due::Endpoint);
+        // Reports of different members do not fall together.
+        let phase = REPORT_INTERVAL.mul_f64(f64::from(id.member.0 % 101) / 101.0);
+        self.enter(now + phase, slot, Due::Reports);
+        if self.plan.nack {
+            self.enter(now + REQUEST_INTERVAL, slot, Due::Requests);
+        }
+    }
+
+    fn enter(&mut self, at: Instant, slot: usize, due: Due) {
+        self.due.push(Reverse((at, slot, self.slots[slot].generation, due)));
+    }
+
+    fn publish(&mut self, now: Instant, id: ConnectionId, streams: Vec<OutgoingStream>) {
+        let Some(&slot) = self.by_id.get(&id) else { return };
+        let Some(connection) = self.slots[slot].connection.as_mut() else { return };
+        let mut starts = Vec::new();
+        for out in streams {
+            let mut stream = Stream::new(id.member, out, &self.plan);
+            starts.push((now + stream.phase(self.factor), connection.streams.len()));
+            connection.streams.push(stream);
+        }
+        for (at, stream) in starts {
+            self.enter(at, slot, Due::Stream(stream));
+        }
+    }
+
+    fn close(&mut self, id: ConnectionId) {
+        let Some(slot) = self.by_id.remove(&id) else { return };
+        let place = &mut self.slots[slot];
+        place.generation = place.generation.wrapping_add(1);
+        if let Some(mut connection) = place.connection.take() {
+            // Closing the socket would do the same.
+            let _ = self.poll.registry().deregister(&mut connection.socket.io);
+        }
+        self.free.push(slot);
+    }
+
+    fn speak(&mut self, now: Instant, member: MemberId, speaking: bool) {
+        let id = ConnectionId { member, role: ConnectionRole::Publisher };
+        let Some(&slot) = self.by_id.get(&id) else { return };
+        let Some(connection) = self.slots[slot].connection.as_mut() else { return };
+        let microphones = connection.streams.iter_mut().enumerate().filter(|(_, s)| s.out.kind == StreamKind::Audio);
+        let mut changed = Vec::new();
+        for (index, stream) in microphones.filter(|(_, stream)| stream.speaking != speaking) {
+            stream.speaking = speaking;
+            changed.push(index);
+        }
+        // Who falls silent sends one packet more at the old pace; who begins to speak does so at once.
+        if speaking {
+            changed.into_iter().for_each(|index| self.enter(now, slot, Due::Stream(index)));
+        }
+    }
+
+    fn receive(&mut self) {
+        let mut readable = std::mem::take(&mut self.readable);
+        readable.sort_unstable();
+        readable.dedup();
+        for slot in readable.drain(..) {
+            for turn in 0.. {
+                let more = self.receive_batch(slot);
+                if !more {
+                    break;
+                }
+                if turn >= BATCHES_PER_TURN {
+                    self.readable.push(slot);
+                    break;
+                }
+            }
+            self.serve_due();
+        }
+    }
+
+    /// Whether more may wait.
+    fn receive_batch(&mut self, slot: usize) -> bool {
+        let Some(connection) = self.slots.get_mut(slot).and_then(|slot| slot.connection.as_mut()) else { return false };
+        let more = match self.arrivals.receive(&connection.socket) {
+            Ok((filled, more)) => {
+                let now = read_clocks();
+                for (arrived_ns, datagram) in self.arrivals.datagrams(filled) {
+                    connection.handle_datagram(now, arrived_ns.unwrap_or(now.ns), datagram, &mut self.measured);
+                }
+                more
+            }
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock && error.kind() != io::ErrorKind::ConnectionRefused,
+        };
+        // Connected ones have a check every few seconds; the others wait for timers of milliseconds.
+        if !connection.is_connected()
+            && let Some(at) = connection.poll_timeout()
+        {
+            self.enter(at, slot, Due::Endpoint);
+        }
+        more
+    }
+
+    fn serve_due(&mut self) {
+        let mut now = read_clocks();
+        while let Some(&Reverse((at, slot, generation, due))) = self.due.peek() {
+            if at > now.at {
+                return;
+            }
+            self.due.pop();
+            if self.slots[slot].generation == generation {
+                self.serve(now, at, slot, due);
+            }
+            now = read_clocks();
+        }
+    }
+
+    fn serve(&mut self, now: Now, at: Instant, slot: usize, due: Due) {
+        let Some(connection) = self.slots[slot].connection.as_mut() else { return };
+        let next = match due {
+            Due::Stream(stream) => {
+                if now.at.saturating_duration_since(at) >= LATE && !is_over(self.measured.window, now.ns) {
+                    self.measured.late_sends += 1;
+                }
+                let step = connection.send_media(now, stream, &self.plan, self.factor);
+                // From when it was due, so that the rate holds; a thread that is far behind does not try to catch up.
+                step.map(|step| (at + step).max(now.at.checked_sub(LATE * 4).unwrap_or(now.at)))
+            }
+            Due::Endpoint => {
+                connection.handle_timeout(now.at);
+                let next = connection.poll_timeout();
+                next.map(|next| next.max(now.at + Duration::from_millis(1)))
+            }
+            Due::Reports => {
+                if connection.is_connected() {
+                    connection.send_reports(now, ntp(now.ns));
+                }
+                Some(now.at + REPORT_INTERVAL)
+            }
+            Due::Requests => {
+                connection.send_requests(self.plan.nack);
+                Some(now.at + REQUEST_INTERVAL)
+            }
+        };
+        if let Some(next) = next {
+            self.enter(next, slot, due);
+        }
+    }
+
+    fn connections(&self) -> impl Iterator<Item = &LoadConnection> {
+        self.slots.iter().filter_map(|slot| slot.connection.as_ref())
+    }
+
+    fn count_incoming(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.incoming_counted) < Duration::from_millis(200) {
+            return;
+        }
+        self.incoming_counted = now;
+        let streams: usize = self.connections().map(LoadConnection::incoming_len).sum();
+        self.incoming.store(streams as u64, Ordering::Relaxed);
+    }
+
+    fn packets_sent(&self) -> u64 {
+        self.connections().flat_map(|connection| &connection.streams).map(|stream| stream.packets).sum()
+    }
+
+    fn measure(&mut self, window: Window) {
+        for slot in &mut self.slots {
+            if let Some(connection) = slot.connection.as_mut() {
+                connection.reset();
+            }
+        }
+        if let Ok(measured) = Measured::new(Some(window)) {
+            self.measured = measured;
+        }
+        self.sent = None;
+        self.busy_before = process::ThreadTime::read().ok();
+        self.packets_before = self.packets_sent();
+    }
+
+    /// At the end of the window: how far each stream has come.
+    fn snapshot(&mut self, now: Now) {
+        if self.sent.is_some() || !is_over(self.measured.window, now.ns) {
+            return;
+        }
+        let mut sent = LastSent::new();
+        self.connections().for_each(|connection| connection.note_sent(&mut sent));
+        self.sent = Some(sent);
+        self.measured.packets_sent = self.packets_sent().saturating_sub(self.packets_before);
+        if let (Some(before), Ok(after)) = (self.busy_before, process::ThreadTime::read()) {
+            self.measured.busy_ratio = after.busy_since(&before);
+        }
+    }
+
+    fn collect(&mut self, reply: tokio::sync::oneshot::Sender<Measured>) {
+        let mut measured = self.measured.clone();
+        let none = LastSent::new();
+        let sent = self.sent.as_ref().unwrap_or(&none);
+        for connection in self.connections() {
+            let counts = connection.collect(sent);
+            measured.counts.expected += counts.expected;
+            measured.counts.received += counts.received;
+            measured.counts.reordered += counts.reordered;
+        }
+        let ports: Vec<u16> = self.connections().filter_map(|connection| connection.local_port().ok()).collect();
+        measured.socket_drops = process::udp_drops(&ports);
+        // Whoever asked may have given up.
+        let _ = reply.send(measured);
+    }
+}
+
+fn read_clocks() -> Now {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now { at: Instant::now(), ns: since_epoch.as_nanos() as u64 }
+}
+
+fn ntp(ns: u64) -> NtpTime {
+    NtpTime::from_unix(Duration::from_nanos(ns))
+}

@@ -1,0 +1,139 @@
+//! What the members do: who joins which room, who speaks, and when what is measured.
+
+mod arrivals;
+mod meeting;
+
+use super::engine::{Engine, EngineHandle, Measured, Window};
+use super::options::{Options, Scenario, seconds};
+use super::process::ProcessTime;
+use super::report::{GeneratorReport, MediaReport, Report, ServerReport};
+use super::signal::{Endpoint, Member};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// After the window, until everything under way has arrived.
+const GRACE: Duration = Duration::from_millis(500);
+/// The window opens so long after it is announced to the engine.
+const LEAD: Duration = Duration::from_millis(100);
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("the generator cannot start: {0}")]
+    Engine(#[source] io::Error),
+    #[error("the server's process cannot be read: {0}")]
+    Process(#[source] io::Error),
+    #[error("nobody could join: {0}")]
+    NobodyJoined(String),
+    #[error("the media thread has ended")]
+    EngineEnded,
+}
+
+/// What a scenario works with.
+struct Stage {
+    options: Options,
+    endpoint: Endpoint,
+    engine: Engine,
+    /// The server before the first join.
+    idle: Option<ProcessTime>,
+    /// So that rooms of two runs do not meet.
+    name: String,
+}
+
+/// Runs the scenario to its end.
+pub async fn run(options: Options) -> Result<Report, RunError> {
+    let engine = Engine::start(options.plan(), options.run.cpu).map_err(RunError::Engine)?;
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut stage = Stage {
+        endpoint: options.endpoint(),
+        engine,
+        idle: None,
+        name: format!("load-{}", started.as_millis()),
+        options,
+    };
+    stage.idle = stage.server()?;
+    match stage.options.scenario.clone() {
+        Scenario::Joins { rate, people, hold } => arrivals::run(&stage, rate, people, seconds(hold)).await,
+        _ => meeting::run(&stage).await,
+    }
+}
+
+impl Stage {
+    fn media(&self) -> &EngineHandle {
+        self.engine.handle()
+    }
+
+    fn server(&self) -> Result<Option<ProcessTime>, RunError> {
+        self.options.server.pid.map(ProcessTime::read).transpose().map_err(RunError::Process)
+    }
+
+    /// Shown on a terminal only.
+    fn progress(&self, what: &'static str, steps: u64) -> ProgressBar {
+        let style = ProgressStyle::with_template("{msg:<12} [{bar:40}] {pos}/{len}");
+        let bar = ProgressBar::new(steps).with_message(what);
+        match style {
+            Ok(style) => bar.with_style(style.progress_chars("=> ")),
+            Err(_) => bar,
+        }
+    }
+
+    /// Measures for as long as was asked, or until the user has enough.
+    async fn measure(&self, members: u64) -> Result<(Measured, Option<ServerReport>), RunError> {
+        let duration = seconds(self.options.run.duration);
+        let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + LEAD;
+        let window = Window { start_ns: start.as_nanos() as u64, end_ns: (start + duration).as_nanos() as u64 };
+        self.media().measure(window);
+        tokio::time::sleep(LEAD).await;
+        let before = self.server()?;
+        let began = std::time::Instant::now();
+        let bar = self.progress("measuring", duration.as_secs());
+        while let Some(left) = duration.checked_sub(began.elapsed()).filter(|left| !left.is_zero()) {
+            tokio::time::sleep(left.min(Duration::from_secs(1))).await;
+            bar.set_position(began.elapsed().as_secs());
+        }
+        bar.finish_and_clear();
+        let (after, wall) = (self.server()?, began.elapsed());
+        tokio::time::sleep(GRACE).await;
+        let measured = self.media().collect().await.ok_or(RunError::EngineEnded)?;
+        let packets = measured.counts.received;
+        let server = self
+            .idle
+            .zip(before)
+            .zip(after)
+            .map(|((idle, before), after)| ServerReport::of(&idle, &before, &after, wall, members, (packets, 0)));
+        Ok((measured, server))
+    }
+
+    fn within_limits(&self, media: &MediaReport) -> bool {
+        let run = &self.options.run;
+        media.packets_received > 0
+            && media.paths_seen >= media.paths_expected
+            && media.loss_percent < run.loss_max + self.options.media.loss * 100.0
+            && media.delay_ms.p99 < run.p99_max
+    }
+
+    fn generator(&self, measured: &Measured) -> GeneratorReport {
+        GeneratorReport::of(measured)
+    }
+}
+
+/// Causes of failed joins, each with its number.
+#[derive(Default)]
+struct Failures(BTreeMap<String, u64>);
+
+impl Failures {
+    fn add(&mut self, cause: &impl ToString) {
+        *self.0.entry(cause.to_string()).or_default() += 1;
+    }
+
+    fn into_list(self) -> Vec<(String, u64)> {
+        self.0.into_iter().collect()
+    }
+}
+
+/// Everybody says goodbye.
+async fn leave_all(members: Vec<Member>) {
+    let leaving = members.into_iter().map(Member::leave);
+    futures_util::future::join_all(leaving).await;
+}
