@@ -12,6 +12,7 @@ use rtc::dtls::crypto::Certificate;
 use rtc::dtls::endpoint::{Endpoint, EndpointEvent};
 use rtc::dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use rtc::shared::TransportProtocol;
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,10 +23,25 @@ const FLIGHT_INTERVAL: Duration = Duration::from_millis(200);
 /// RFC 5764 section 4.2.
 const EXPORTER_LABEL: &str = "EXTRACTOR-dtls_srtp";
 
+/// Longest time between two repetitions of our last flight (RFC 6347 section 4.2.4.1 doubles it).
+const RESEND_INTERVAL_MAX: Duration = Duration::from_secs(2);
+/// Datagrams of the server that are remembered, to tell repetitions.
+const SEEN_MAX: usize = 64;
+/// A record's header, and where in it the epoch and number stand (RFC 6347 section 4.1).
+const RECORD_HEADER_LEN: usize = 13;
+const RECORD_NUMBER: std::ops::Range<usize> = 3..11;
+
 pub(super) struct Handshake {
     endpoint: Endpoint,
     config: Arc<HandshakeConfig>,
     fingerprint: Fingerprint,
+    outgoing: VecDeque<Vec<u8>>,
+    /// What we said last, until the handshake is done: the engine forgets its timer at any record that arrives, so that one
+    /// lost datagram could end a handshake.
+    flight: Vec<Vec<u8>>,
+    resend_at: Option<Instant>,
+    resend_interval: Duration,
+    seen: Vec<Vec<u8>>,
 }
 
 impl Handshake {
@@ -49,7 +65,16 @@ impl Handshake {
             .build(true, None)
             .map_err(failed)?;
         let endpoint = Endpoint::new(SERVER, TransportProtocol::UDP, None);
-        Ok(Self { endpoint, config: Arc::new(config), fingerprint })
+        Ok(Self {
+            endpoint,
+            config: Arc::new(config),
+            fingerprint,
+            outgoing: VecDeque::new(),
+            flight: Vec::new(),
+            resend_at: None,
+            resend_interval: FLIGHT_INTERVAL,
+            seen: Vec::new(),
+        })
     }
 
     pub(super) fn fingerprint(&self) -> &Fingerprint {
@@ -57,21 +82,24 @@ impl Handshake {
     }
 
     pub(super) fn start(&mut self, now: Instant) -> Result<(), PeerError> {
-        self.endpoint.connect(now, SERVER, Arc::clone(&self.config), None).map_err(dtls_error)
+        self.endpoint.connect(now, SERVER, Arc::clone(&self.config), None).map_err(dtls_error)?;
+        self.take_flight(now);
+        Ok(())
     }
 
     pub(super) fn poll_transmit(&mut self) -> Option<Vec<u8>> {
-        self.endpoint.poll_transmit().map(|transmit| transmit.message.to_vec())
+        self.outgoing.pop_front()
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.endpoint.poll_timeout(&SERVER)
+        self.resend_at
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), PeerError> {
-        match self.endpoint.get_connection_state(SERVER) {
-            Some(_) => self.endpoint.handle_timeout(SERVER, now).map_err(dtls_error),
-            None => Ok(()),
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if self.resend_at.is_some_and(|at| at <= now) {
+            self.outgoing.extend(self.flight.iter().cloned());
+            self.resend_interval = (self.resend_interval * 2).min(RESEND_INTERVAL_MAX);
+            self.resend_at = Some(now + self.resend_interval);
         }
     }
 
@@ -82,9 +110,37 @@ impl Handshake {
         datagram: &[u8],
         expected: &Fingerprint,
     ) -> Result<Option<SrtpKeys>, PeerError> {
+        let content = without_numbers(datagram);
+        if self.resend_at.is_some() && self.seen.contains(&content) {
+            // The server has not got our last flight, or its repetition crossed ours.
+            return Ok(None);
+        }
+        if self.seen.len() < SEEN_MAX {
+            self.seen.push(content);
+        }
         let events = self.endpoint.read(now, SERVER, None, BytesMut::from(datagram)).map_err(dtls_error)?;
+        self.take_flight(now);
         let done = events.iter().any(|event| matches!(event, EndpointEvent::HandshakeComplete));
-        if done { self.keys(expected).map(Some) } else { Ok(None) }
+        if !done {
+            return Ok(None);
+        }
+        self.resend_at = None;
+        self.flight.clear();
+        self.seen = Vec::new();
+        self.keys(expected).map(Some)
+    }
+
+    /// What the engine says is our last flight from now on.
+    fn take_flight(&mut self, now: Instant) {
+        let said: Vec<Vec<u8>> =
+            std::iter::from_fn(|| self.endpoint.poll_transmit()).map(|transmit| transmit.message.to_vec()).collect();
+        if said.is_empty() {
+            return;
+        }
+        self.outgoing.extend(said.iter().cloned());
+        self.flight = said;
+        self.resend_interval = FLIGHT_INTERVAL;
+        self.resend_at = Some(now + self.resend_interval);
     }
 
     fn keys(&self, expected: &Fingerprint) -> Result<SrtpKeys, PeerError> {
@@ -100,6 +156,17 @@ impl Handshake {
             state.export_keying_material(EXPORTER_LABEL, &[], profile.keying_material_len()).map_err(dtls_error)?;
         SrtpKeys::split(profile, material.as_ref(), true).map_err(|_| PeerError::Profile)
     }
+}
+
+/// A datagram with the numbers of its records taken out: equal for a repetition.
+fn without_numbers(datagram: &[u8]) -> Vec<u8> {
+    let mut content = datagram.to_vec();
+    let mut at = 0;
+    while let Some(header) = content.get_mut(at..at + RECORD_HEADER_LEN) {
+        header[RECORD_NUMBER].fill(0);
+        at += RECORD_HEADER_LEN + usize::from(u16::from_be_bytes([header[11], header[12]]));
+    }
+    content
 }
 
 fn dtls_error(error: impl std::fmt::Display) -> PeerError {

@@ -135,7 +135,8 @@ impl Peer {
         if self.next_check.is_some_and(|at| at <= now) {
             self.check(now)?;
         }
-        self.handshake.handle_timeout(now)
+        self.handshake.handle_timeout(now);
+        Ok(())
     }
 
     /// Sends a connectivity check that nominates the path.

@@ -51,10 +51,9 @@ pub(super) struct LoadConnection {
 }
 
 impl LoadConnection {
-    pub(super) fn open(now: Instant, connection: Connection, plan: &Plan) -> Result<Self, Connection> {
-        let Ok(socket) = LoadSocket::open(connection.server) else { return Err(connection) };
+    pub(super) fn new(now: Instant, connection: Connection, socket: LoadSocket, plan: &Plan) -> Self {
         let Connection { id, peer, server, connected } = connection;
-        Ok(Self {
+        Self {
             id,
             socket,
             streams: Vec::new(),
@@ -69,7 +68,7 @@ impl LoadConnection {
             loss: plan.loss,
             rtcp: Vec::new(),
             buffer: Vec::new(),
-        })
+        }
     }
 
     pub(super) fn is_connected(&self) -> bool {

@@ -23,7 +23,7 @@ use super::seam::{Connection, ConnectionId, ConnectionRole, Media, MemberId, Out
 use connection::{LoadConnection, Now, is_over};
 use consilium_media_core::wire::ntp::NtpTime;
 use hdrhistogram::Histogram;
-use socket::Arrivals;
+use socket::{Arrivals, LoadSocket};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::io;
@@ -228,8 +228,8 @@ struct Loop {
     measured: Measured,
     /// Taken when the window ends.
     sent: Option<LastSent>,
-    packets_before: u64,
-    busy_before: Option<process::ThreadTime>,
+    /// When the window began: packets sent by then, and the thread's time.
+    before: Option<(u64, Option<process::ThreadTime>)>,
     incoming: Arc<AtomicU64>,
     incoming_counted: Instant,
     readable: Vec<usize>,
@@ -255,8 +255,7 @@ impl Loop {
             arrivals: Arrivals::new(),
             measured,
             sent: None,
-            packets_before: 0,
-            busy_before: None,
+            before: None,
             incoming,
             incoming_counted: Instant::now(),
             readable: Vec::new(),
@@ -309,14 +308,13 @@ impl Loop {
             self.slots.len() - 1
         });
         let id = connection.id;
-        let mut opened = match LoadConnection::open(now, connection, &self.plan) {
-            Ok(opened) => opened,
-            Err(connection) => {
-                self.free.push(slot);
-                let _ = connection.connected.send(Err("no UDP socket can be opened".to_owned()));
-                return;
-            }
+        let Ok(socket) = LoadSocket::open(connection.server) else {
+            self.free.push(slot);
+            // Whoever waited may have given up.
+            let _ = connection.connected.send(Err("no UDP socket can be opened".to_owned()));
+            return;
         };
+        let mut opened = LoadConnection::new(now, connection, socket, &self.plan);
         if self.poll.registry().register(&mut opened.socket.io, mio::Token(slot), mio::Interest::READABLE).is_err() {
             self.free.push(slot);
             return;
@@ -492,20 +490,24 @@ impl Loop {
             self.measured = measured;
         }
         self.sent = None;
-        self.busy_before = process::ThreadTime::read().ok();
-        self.packets_before = self.packets_sent();
+        self.before = None;
     }
 
-    /// At the end of the window: how far each stream has come.
+    /// At both ends of the window: how far each stream has come.
     fn snapshot(&mut self, now: Now) {
+        let Some(window) = self.measured.window else { return };
+        if self.before.is_none() && now.ns >= window.start_ns {
+            self.before = Some((self.packets_sent(), process::ThreadTime::read().ok()));
+        }
         if self.sent.is_some() || !is_over(self.measured.window, now.ns) {
             return;
         }
         let mut sent = LastSent::new();
         self.connections().for_each(|connection| connection.note_sent(&mut sent));
         self.sent = Some(sent);
-        self.measured.packets_sent = self.packets_sent().saturating_sub(self.packets_before);
-        if let (Some(before), Ok(after)) = (self.busy_before, process::ThreadTime::read()) {
+        let (packets, time) = self.before.unwrap_or_default();
+        self.measured.packets_sent = self.packets_sent().saturating_sub(packets);
+        if let (Some(before), Ok(after)) = (time, process::ThreadTime::read()) {
             self.measured.busy_ratio = after.busy_since(&before);
         }
     }

@@ -10,6 +10,8 @@ use tokio::task::JoinSet;
 
 /// A 95th percentile of joins above this breaks the limits.
 const JOIN_P95_MAX_MS: f64 = 1_000.0;
+/// Members send this much less than in a meeting: what is measured is how they come in, not what they say.
+const MEDIA_SCALE: f64 = 0.1;
 /// Joins under way at most; beyond, the generator gives up on the rate and says so.
 const UNDER_WAY_MAX: usize = 4_096;
 
@@ -20,6 +22,7 @@ pub(super) async fn run(stage: &Stage, rate: f64, people: u32, hold: Duration) -
     let bar = stage.progress("joining", u64::from(total));
     let window = super::Window { start_ns: 0, end_ns: u64::MAX };
     stage.media().measure(window);
+    stage.media().scale(MEDIA_SCALE * stage.options.run.scale);
     let before = stage.server()?;
     let started = Instant::now();
     let mut joining = JoinSet::new();
@@ -62,7 +65,7 @@ pub(super) async fn run(stage: &Stage, rate: f64, people: u32, hold: Duration) -
         scenario: stage.options.scenario.clone(),
         mode: stage.endpoint.mode,
         plan: stage.options.plan(),
-        scale: 1.0,
+        scale: MEDIA_SCALE * stage.options.run.scale,
         members,
         within_limits: joins.failures.is_empty() && joins.p95_ms < JOIN_P95_MAX_MS && kept_up,
         joins,

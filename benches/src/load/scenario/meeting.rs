@@ -97,9 +97,6 @@ pub(super) async fn run(stage: &Stage) -> Result<Report, RunError> {
     stage.media().scale(stage.options.run.scale);
     wait_for_paths(stage, &shape).await;
     let turns = tokio::spawn(speak_in_turns(stage.media().clone(), shape, stage.options.scenario.clone()));
-    if let Scenario::Trust { .. } = stage.options.scenario {
-        ask_for_layers(&shape, &members).await;
-    }
     tokio::time::sleep(seconds(stage.options.run.warm_up)).await;
     let mut report = match stage.options.scenario {
         Scenario::Churn { rate, .. } => {
@@ -130,7 +127,13 @@ async fn join_all(stage: &Stage, shape: &Shape) -> Result<(Vec<Member>, JoinRepo
     order.sort_by_key(|number| number % shape.people() >= shape.senders);
     let joining = futures_util::stream::iter(order).map(|number| {
         let ticket = shape.ticket(stage, number, 0);
-        async move { (number, signal::join(&stage.endpoint, ticket, stage.media().clone()).await) }
+        async move {
+            let joined = signal::join(&stage.endpoint, ticket, stage.media().clone()).await;
+            if let (Ok(member), Scenario::Trust { .. }) = (&joined, &stage.options.scenario) {
+                ask_for_layers(shape, number, member).await;
+            }
+            (number, joined)
+        }
     });
     let mut joining = joining.buffer_unordered(stage.options.run.concurrency.max(1));
     let (mut members, mut times, mut failures) = (Vec::new(), Vec::new(), Failures::default());
@@ -230,16 +233,13 @@ async fn speak_in_turns(media: crate::load::engine::EngineHandle, shape: Shape, 
     }
 }
 
-/// Everybody wants one participant large, and the others small.
-async fn ask_for_layers(shape: &Shape, members: &[Member]) {
-    for (number, member) in members.iter().enumerate() {
-        let number = number as u32;
-        let (room, seat) = (number / shape.people(), number % shape.people());
-        let large = room % shape.senders.max(1);
-        for other in (0..shape.senders).filter(|other| *other != seat) {
-            let of = identity(MemberId(room * shape.people() + other));
-            member.set_quality(&of, if other == large { 2 } else { 0 }).await;
-        }
+/// Who has joined wants one participant large, and the others small.
+async fn ask_for_layers(shape: &Shape, number: u32, member: &Member) {
+    let (room, seat) = (number / shape.people(), number % shape.people());
+    let large = room % shape.senders.max(1);
+    for other in (0..shape.senders).filter(|other| *other != seat) {
+        let of = identity(MemberId(room * shape.people() + other));
+        member.set_quality(&of, if other == large { 2 } else { 0 }).await;
     }
 }
 
