@@ -214,7 +214,7 @@ mod tests {
             let sizes: Vec<usize> = (0..frame.packets).map(|index| frame.payload_len(index)).collect();
             assert_eq!(sizes.iter().sum::<usize>(), frame.bytes);
             assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1);
-            assert!(sizes.iter().all(|&len| len <= 1_000 && len >= PAYLOAD_LEN_MIN), "{sizes:?}");
+            assert!(sizes.iter().all(|len| (PAYLOAD_LEN_MIN..=1_000).contains(len)), "{sizes:?}");
         }
     }
 
