@@ -5,11 +5,13 @@
 //! load        the load generator
 //! meeting     a worker of the core with connected peers around it, in memory and under virtual time
 //! seal        the bare AES-GCM that forwarding is measured against
+//! floor       the bare seal and send that a whole server is measured against
 //! abuse       datagrams that nobody should send
 //! random      a seeded generator
 //! ```
 
 pub mod abuse;
+pub mod floor;
 pub mod load;
 pub mod meeting;
 pub mod peer;

@@ -4,8 +4,37 @@
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::error::Unspecified;
 
-const TAG_LEN: usize = 16;
+/// Of AES-GCM.
+pub const TAG_LEN: usize = 16;
 const NONCE_LEN: usize = 12;
+
+/// One key per subscriber.
+pub fn keys(subscribers: usize) -> Result<Vec<LessSafeKey>, Unspecified> {
+    let key = |index: usize| {
+        let mut bytes = [7; 16];
+        bytes[..8].copy_from_slice(&(index as u64).to_be_bytes());
+        UnboundKey::new(&AES_128_GCM, &bytes).map(LessSafeKey::new)
+    };
+    (0..subscribers).map(key).collect()
+}
+
+/// Seals `payload` behind `header_len` bytes of associated data into `out`, which has exactly the room. `count` is the nonce.
+#[inline]
+pub fn seal_into(
+    key: &LessSafeKey,
+    count: u64,
+    header_len: usize,
+    payload: &[u8],
+    out: &mut [u8],
+) -> Result<(), Unspecified> {
+    let mut nonce = [0; NONCE_LEN];
+    nonce[4..].copy_from_slice(&count.to_be_bytes());
+    let (header, rest) = out.split_at_mut_checked(header_len).ok_or(Unspecified)?;
+    let (body, tag) = rest.split_at_mut_checked(payload.len()).ok_or(Unspecified)?;
+    header[2..4].copy_from_slice(&(count as u16).to_be_bytes());
+    let nonce = Nonce::assume_unique_for_key(nonce);
+    key.seal_out_of_place_scatter(nonce, Aad::from(&*header), payload, body, &[], tag)
+}
 
 pub struct BareSeal {
     keys: Vec<LessSafeKey>,
@@ -21,15 +50,9 @@ impl BareSeal {
     /// Seals `payload_len` bytes behind `header_len` bytes of associated data, for `subscribers` keys, `burst` packets each
     /// before the buffer is used again.
     pub fn new(subscribers: usize, burst: usize, header_len: usize, payload_len: usize) -> Result<Self, Unspecified> {
-        let key = |index: usize| {
-            let mut bytes = [7; 16];
-            bytes[..8].copy_from_slice(&(index as u64).to_be_bytes());
-            UnboundKey::new(&AES_128_GCM, &bytes).map(LessSafeKey::new)
-        };
-        let keys = (0..subscribers).map(key).collect::<Result<_, _>>()?;
         let packet_len = header_len + payload_len + TAG_LEN;
         Ok(Self {
-            keys,
+            keys: keys(subscribers)?,
             payload: vec![9; payload_len],
             arena: vec![0; packet_len * subscribers * burst],
             header_len,
@@ -44,16 +67,10 @@ impl BareSeal {
         let mut sealed = 0;
         for packet in 0..self.burst {
             self.count += 1;
-            let mut nonce = [0; NONCE_LEN];
-            nonce[4..].copy_from_slice(&self.count.to_be_bytes());
             for (subscriber, key) in self.keys.iter().enumerate() {
                 let start = (subscriber * self.burst + packet) * packet_len;
                 let out = &mut self.arena[start..start + packet_len];
-                let (header, rest) = out.split_at_mut(self.header_len);
-                let (body, tag) = rest.split_at_mut(self.payload.len());
-                header[2..4].copy_from_slice(&(self.count as u16).to_be_bytes());
-                let nonce = Nonce::assume_unique_for_key(nonce);
-                key.seal_out_of_place_scatter(nonce, Aad::from(&*header), &self.payload, body, &[], tag)?;
+                seal_into(key, self.count, self.header_len, &self.payload, out)?;
                 sealed += 1;
             }
         }

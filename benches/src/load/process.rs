@@ -16,19 +16,25 @@ pub fn pin_this_thread(cpu: Option<usize>) {
 
 /// The calling thread's processor time at a moment.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ThreadTime {
+pub struct ThreadTime {
     at: Instant,
     busy: Duration,
 }
 
 impl ThreadTime {
-    pub(super) fn read() -> io::Result<Self> {
+    pub fn read() -> io::Result<Self> {
         Ok(Self { at: Instant::now(), busy: run_time(&fs::read_to_string("/proc/thread-self/schedstat")?) })
     }
 
+    /// What the thread itself used, exact to a tick of the scheduler.
+    pub fn used_since(&self, before: &Self) -> Duration {
+        self.busy.saturating_sub(before.busy)
+    }
+
+    /// Share of the time.
     pub(super) fn busy_since(&self, before: &Self) -> f64 {
         let wall = self.at.saturating_duration_since(before.at).as_secs_f64();
-        if wall > 0.0 { self.busy.saturating_sub(before.busy).as_secs_f64() / wall } else { 0.0 }
+        if wall > 0.0 { self.used_since(before).as_secs_f64() / wall } else { 0.0 }
     }
 }
 

@@ -170,7 +170,9 @@ impl ServerReport {
 
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct GeneratorReport {
+    /// Of the core that it stays on, or else of its media thread's time.
     pub busy_ratio: f64,
+    pub sends: u64,
     pub late_sends: u64,
     pub socket_drops: u64,
     /// The figures say more about the generator than about the server.
@@ -178,13 +180,16 @@ pub struct GeneratorReport {
 }
 
 impl GeneratorReport {
-    pub fn of(measured: &Measured) -> Self {
-        let late = measured.late_sends as f64 > measured.packets_sent as f64 * LATE_MAX;
+    /// `core_share` is the share of its core that the whole process used, where it stays on one.
+    pub fn of(measured: &Measured, core_share: Option<f64>) -> Self {
+        let late = measured.late_sends as f64 > measured.sends as f64 * LATE_MAX;
+        let busy_ratio = core_share.unwrap_or(0.0).max(measured.busy_ratio);
         Self {
-            busy_ratio: measured.busy_ratio,
+            busy_ratio,
+            sends: measured.sends,
             late_sends: measured.late_sends,
             socket_drops: measured.socket_drops,
-            is_the_limit: measured.busy_ratio > BUSY_MAX || late || measured.socket_drops > 0,
+            is_the_limit: busy_ratio > BUSY_MAX || late || measured.socket_drops > 0,
         }
     }
 }
@@ -206,7 +211,7 @@ impl fmt::Display for Report {
         for (cause, count) in &joins.failures {
             writeln!(f, "  failed           {count}: {cause}")?;
         }
-        if let Some(media) = &self.media {
+        if let Some(media) = self.media.as_ref().filter(|media| media.paths_expected > 0) {
             media.fmt(f)?;
         }
         if let Some(server) = &self.server {
@@ -215,9 +220,10 @@ impl fmt::Display for Report {
         let generator = &self.generator;
         writeln!(
             f,
-            "generator          {:.0}% busy, {} late sends, {} drops at its own sockets",
+            "generator          {:.0}% busy, {} of {} sends late, {} drops at its own sockets",
             generator.busy_ratio * 100.0,
             generator.late_sends,
+            generator.sends,
             generator.socket_drops
         )?;
         if generator.is_the_limit {
@@ -255,14 +261,15 @@ impl fmt::Display for MediaReport {
 
 impl fmt::Display for ServerReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "server             {:.0}% of a core, {:.2} us per packet, {:.0} packets per CPU-second, {:.2} ms per join",
-            self.cpu_share * 100.0,
-            self.cpu_us_per_packet,
-            self.packets_per_cpu_second,
-            self.cpu_ms_per_join
-        )?;
+        write!(f, "server             {:.0}% of a core", self.cpu_share * 100.0)?;
+        if self.cpu_us_per_packet > 0.0 {
+            let per_second = self.packets_per_cpu_second;
+            write!(f, ", {:.2} us per packet, {per_second:.0} packets per CPU-second", self.cpu_us_per_packet)?;
+        }
+        if self.cpu_ms_per_join > 0.0 {
+            write!(f, ", {:.2} ms per join", self.cpu_ms_per_join)?;
+        }
+        writeln!(f)?;
         writeln!(
             f,
             "server             {} switches ({} involuntary), {:.1} MiB, {:.0} KiB per member",

@@ -1,5 +1,6 @@
 //! One peer connection of a member: its socket, its WebRTC endpoint, what it sends and what it receives.
 
+use super::Due;
 use super::Measured;
 use super::incoming::Incoming;
 use super::socket::LoadSocket;
@@ -7,7 +8,7 @@ use super::stream::Stream;
 use super::tally::{Counts, LastSent, Noted, StreamKey, Window};
 use crate::load::payload;
 use crate::load::plan::Plan;
-use crate::load::seam::{Connection, ConnectionId, StreamKind};
+use crate::load::seam::{Connection, ConnectionId, MemberId, StreamKind};
 use crate::peer::{OpenError, Peer, Received};
 use crate::random::Random;
 use consilium_media_core::ids::{ExtSeqNo, RtpTime, Ssrc};
@@ -37,6 +38,8 @@ pub(super) struct LoadConnection {
     pub(super) socket: LoadSocket,
     pub(super) streams: Vec<Stream>,
     pub(super) started: Instant,
+    /// When the endpoint's timers are looked at next.
+    pub(super) endpoint_due: Option<Instant>,
     peer: Peer,
     server: SocketAddr,
     connected: Option<oneshot::Sender<Result<Instant, String>>>,
@@ -58,6 +61,7 @@ impl LoadConnection {
             socket,
             streams: Vec::new(),
             started: now,
+            endpoint_due: None,
             peer,
             server,
             connected: Some(connected),
@@ -73,6 +77,23 @@ impl LoadConnection {
 
     pub(super) fn is_connected(&self) -> bool {
         self.peer.is_connected()
+    }
+
+    /// Whether an entry of the schedule still stands: a later one for the same thing replaces it.
+    pub(super) fn is_due(&self, at: Instant, due: Due) -> bool {
+        match due {
+            Due::Stream(stream) => self.streams.get(stream).is_some_and(|stream| stream.due == Some(at)),
+            Due::Endpoint => self.endpoint_due == Some(at),
+            Due::Reports | Due::Requests => true,
+        }
+    }
+
+    /// Tells whoever waits that it will never be connected.
+    pub(super) fn give_up(mut self, cause: String) {
+        if let Some(connected) = self.connected.take() {
+            // Whoever waited may have given up.
+            let _ = connected.send(Err(cause));
+        }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -270,8 +291,13 @@ impl LoadConnection {
         }
     }
 
-    pub(super) fn incoming_len(&self) -> usize {
-        self.incoming.len()
+    /// Streams that arrive of members for whom `sends` is true.
+    pub(super) fn incoming_len(&self, sends: impl Fn(MemberId) -> bool) -> usize {
+        self.incoming.iter().filter_map(|incoming| incoming.tally.sender()).filter(|&member| sends(member)).count()
+    }
+
+    pub(super) fn packets_sent(&self) -> u64 {
+        self.streams.iter().map(|stream| stream.packets).sum()
     }
 
     pub(super) fn reset(&mut self) {

@@ -1,40 +1,44 @@
 //! The media of all members: one thread that owns their sockets, their crypto and the clock.
 //!
 //! ```text
-//! mod         the thread: commands, arrivals, what is due
+//! mod         the thread's loop: commands, arrivals, what is due
+//! handle      the engine from outside
 //! connection  one peer connection
 //! stream      one stream that is sent
 //! incoming    one stream that arrives
-//! tally       what arrived, and what should have
+//! tally       what arrived of one stream, and what should have
+//! measured    what that adds up to
 //! socket      UDP with the kernel's offloads
 //! ```
 
 mod connection;
+mod handle;
 mod incoming;
+mod measured;
 mod socket;
 mod stream;
 mod tally;
 
+pub use handle::{Engine, EngineHandle};
+pub use measured::Measured;
 pub use tally::{Counts, Window};
 
 use super::plan::Plan;
 use super::process;
-use super::seam::{Connection, ConnectionId, ConnectionRole, Media, MemberId, OutgoingStream, StreamKind};
+use super::seam::{Connection, ConnectionId, ConnectionRole, MemberId, OutgoingStream, StreamKind};
 use connection::{LoadConnection, Now, is_over};
 use consilium_media_core::wire::ntp::NtpTime;
-use hdrhistogram::Histogram;
+use handle::{Command, WAKE};
 use socket::{Arrivals, LoadSocket};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use stream::Stream;
 use tally::LastSent;
 
-const WAKE: mio::Token = mio::Token(usize::MAX);
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// How often missing packets are asked for: a round trip through a nearby server, and some.
 const REQUEST_INTERVAL: Duration = Duration::from_millis(50);
@@ -42,163 +46,6 @@ const REQUEST_INTERVAL: Duration = Duration::from_millis(50);
 const LATE: Duration = Duration::from_millis(5);
 /// Batches taken from one socket before the others get their turn.
 const BATCHES_PER_TURN: usize = 4;
-/// Delays above a minute are one minute.
-const DELAY_MAX_NS: u64 = 60_000_000_000;
-
-/// What was measured between the start and the end of the window.
-#[derive(Clone, Debug)]
-pub struct Measured {
-    pub window: Option<Window>,
-    pub counts: Counts,
-    /// From the first byte composed to the kernel's time of arrival, in nanoseconds.
-    pub delays_ns: Histogram<u64>,
-    pub bytes: u64,
-    pub packets_sent: u64,
-    /// Refused by replay protection.
-    pub duplicates: u64,
-    /// Not authentic, or not what was negotiated.
-    pub refused: u64,
-    pub thrown_away: u64,
-    /// Packets that the server asked us to send again.
-    pub upstream_nacks: u64,
-    /// Frames that left later than planned by [`LATE`] or more.
-    pub late_sends: u64,
-    /// Share of its time in which the thread worked.
-    pub busy_ratio: f64,
-    /// Datagrams that the kernel dropped at our own sockets since they were opened.
-    pub socket_drops: u64,
-}
-
-impl Measured {
-    fn new(window: Option<Window>) -> io::Result<Self> {
-        let delays_ns = Histogram::new_with_bounds(1_000, DELAY_MAX_NS, 3).map_err(io::Error::other)?;
-        Ok(Self {
-            window,
-            counts: Counts::default(),
-            delays_ns,
-            bytes: 0,
-            packets_sent: 0,
-            duplicates: 0,
-            refused: 0,
-            thrown_away: 0,
-            upstream_nacks: 0,
-            late_sends: 0,
-            busy_ratio: 0.0,
-            socket_drops: 0,
-        })
-    }
-
-    fn delay(&mut self, delay_ns: u64) {
-        self.delays_ns.saturating_record(delay_ns);
-    }
-}
-
-enum Command {
-    Connect(Box<Connection>),
-    Publish(ConnectionId, Vec<OutgoingStream>),
-    Close(ConnectionId),
-    Speak(MemberId, bool),
-    Scale(f64),
-    Measure(Window),
-    Collect(tokio::sync::oneshot::Sender<Measured>),
-    Stop,
-}
-
-/// Cheap to clone.
-#[derive(Clone)]
-pub struct EngineHandle {
-    commands: mpsc::Sender<Command>,
-    waker: Arc<mio::Waker>,
-    incoming: Arc<AtomicU64>,
-}
-
-impl EngineHandle {
-    fn tell(&self, command: Command) {
-        // The thread ends only when it is told to; afterwards nothing matters.
-        if self.commands.send(command).is_ok() {
-            let _ = self.waker.wake();
-        }
-    }
-
-    /// SSRCs that arrive at all members together, as of the last second.
-    pub fn incoming_streams(&self) -> u64 {
-        self.incoming.load(Ordering::Relaxed)
-    }
-
-    /// Whether a member's microphone carries speech or silence.
-    pub fn speak(&self, member: MemberId, speaking: bool) {
-        self.tell(Command::Speak(member, speaking));
-    }
-
-    /// Everything is sent `factor` times as often from now on.
-    pub fn scale(&self, factor: f64) {
-        self.tell(Command::Scale(factor));
-    }
-
-    pub fn measure(&self, window: Window) {
-        self.tell(Command::Measure(window));
-    }
-
-    /// What was measured; to be asked some time after the window's end, when everything under way has arrived.
-    pub async fn collect(&self) -> Option<Measured> {
-        let (reply, measured) = tokio::sync::oneshot::channel();
-        self.tell(Command::Collect(reply));
-        measured.await.ok()
-    }
-}
-
-impl Media for EngineHandle {
-    fn connect(&self, connection: Connection) {
-        self.tell(Command::Connect(Box::new(connection)));
-    }
-
-    fn publish(&self, id: ConnectionId, streams: Vec<OutgoingStream>) {
-        self.tell(Command::Publish(id, streams));
-    }
-
-    fn close(&self, id: ConnectionId) {
-        self.tell(Command::Close(id));
-    }
-}
-
-/// The running thread; dropping it ends the thread.
-pub struct Engine {
-    handle: EngineHandle,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Engine {
-    /// `cpu` is the core that the thread stays on.
-    pub fn start(plan: Plan, cpu: Option<usize>) -> io::Result<Self> {
-        let poll = mio::Poll::new()?;
-        let waker = Arc::new(mio::Waker::new(poll.registry(), WAKE)?);
-        let (commands, receiver) = mpsc::channel();
-        let incoming = Arc::new(AtomicU64::new(0));
-        let measured = Measured::new(None)?;
-        let shared = Arc::clone(&incoming);
-        let thread = std::thread::Builder::new().name("load-media".to_owned()).spawn(move || {
-            process::pin_this_thread(cpu);
-            let mut engine = Loop::new(plan, poll, receiver, measured, shared);
-            if let Err(error) = engine.run() {
-                eprintln!("the media thread cannot go on: {error}");
-            }
-        })?;
-        Ok(Self { handle: EngineHandle { commands, waker, incoming }, thread: Some(thread) })
-    }
-
-    pub fn handle(&self) -> &EngineHandle {
-        &self.handle
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        self.handle.tell(Command::Stop);
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            eprintln!("the media thread had panicked");
-        }
-    }
-}
 
 /// What comes up at its time, for a connection in a slot.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -230,6 +77,10 @@ struct Loop {
     sent: Option<LastSent>,
     /// When the window began: packets sent by then, and the thread's time.
     before: Option<(u64, Option<process::ThreadTime>)>,
+    /// By connections that are closed.
+    packets_closed: u64,
+    /// Drops at our sockets before the measurement.
+    drops_before: u64,
     incoming: Arc<AtomicU64>,
     incoming_counted: Instant,
     readable: Vec<usize>,
@@ -256,6 +107,8 @@ impl Loop {
             measured,
             sent: None,
             before: None,
+            packets_closed: 0,
+            drops_before: 0,
             incoming,
             incoming_counted: Instant::now(),
             readable: Vec::new(),
@@ -315,8 +168,11 @@ impl Loop {
             return;
         };
         let mut opened = LoadConnection::new(now, connection, socket, &self.plan);
-        if self.poll.registry().register(&mut opened.socket.io, mio::Token(slot), mio::Interest::READABLE).is_err() {
+        let registered =
+            self.poll.registry().register(&mut opened.socket.io, mio::Token(slot), mio::Interest::READABLE);
+        if let Err(error) = registered {
             self.free.push(slot);
+            opened.give_up(format!("the socket cannot be watched: {error}"));
             return;
         }
         opened.handle_timeout(now);
@@ -331,7 +187,18 @@ impl Loop {
         }
     }
 
+    /// What was entered before for the same thing no longer counts.
     fn enter(&mut self, at: Instant, slot: usize, due: Due) {
+        let Some(connection) = self.slots[slot].connection.as_mut() else { return };
+        match due {
+            Due::Stream(stream) => {
+                if let Some(stream) = connection.streams.get_mut(stream) {
+                    stream.due = Some(at);
+                }
+            }
+            Due::Endpoint => connection.endpoint_due = Some(at),
+            Due::Reports | Due::Requests => {}
+        }
         self.due.push(Reverse((at, slot, self.slots[slot].generation, due)));
     }
 
@@ -354,6 +221,7 @@ impl Loop {
         let place = &mut self.slots[slot];
         place.generation = place.generation.wrapping_add(1);
         if let Some(mut connection) = place.connection.take() {
+            self.packets_closed += connection.packets_sent();
             // Closing the socket would do the same.
             let _ = self.poll.registry().deregister(&mut connection.socket.io);
         }
@@ -411,6 +279,7 @@ impl Loop {
         // Connected ones have a check every few seconds; the others wait for timers of milliseconds.
         if !connection.is_connected()
             && let Some(at) = connection.poll_timeout()
+            && connection.endpoint_due.is_none_or(|due| at < due)
         {
             self.enter(at, slot, Due::Endpoint);
         }
@@ -433,10 +302,14 @@ impl Loop {
 
     fn serve(&mut self, now: Now, at: Instant, slot: usize, due: Due) {
         let Some(connection) = self.slots[slot].connection.as_mut() else { return };
+        if !connection.is_due(at, due) {
+            return;
+        }
         let next = match due {
             Due::Stream(stream) => {
-                if now.at.saturating_duration_since(at) >= LATE && !is_over(self.measured.window, now.ns) {
-                    self.measured.late_sends += 1;
+                if self.measured.window.is_some_and(|window| window.contains(now.ns)) {
+                    self.measured.sends += 1;
+                    self.measured.late_sends += u64::from(now.at.saturating_duration_since(at) >= LATE);
                 }
                 let step = connection.send_media(now, stream, &self.plan, self.factor);
                 // From when it was due, so that the rate holds; a thread that is far behind does not try to catch up.
@@ -472,12 +345,14 @@ impl Loop {
             return;
         }
         self.incoming_counted = now;
-        let streams: usize = self.connections().map(LoadConnection::incoming_len).sum();
+        // What comes from members who have left is no path any more.
+        let sends = |member| self.by_id.contains_key(&ConnectionId { member, role: ConnectionRole::Publisher });
+        let streams: usize = self.connections().map(|connection| connection.incoming_len(sends)).sum();
         self.incoming.store(streams as u64, Ordering::Relaxed);
     }
 
     fn packets_sent(&self) -> u64 {
-        self.connections().flat_map(|connection| &connection.streams).map(|stream| stream.packets).sum()
+        self.packets_closed + self.connections().map(LoadConnection::packets_sent).sum::<u64>()
     }
 
     fn measure(&mut self, window: Window) {
@@ -491,6 +366,12 @@ impl Loop {
         }
         self.sent = None;
         self.before = None;
+        self.drops_before = self.socket_drops();
+    }
+
+    fn socket_drops(&self) -> u64 {
+        let ports: Vec<u16> = self.connections().filter_map(|connection| connection.local_port().ok()).collect();
+        process::udp_drops(&ports)
     }
 
     /// At both ends of the window: how far each stream has come.
@@ -522,8 +403,7 @@ impl Loop {
             measured.counts.received += counts.received;
             measured.counts.reordered += counts.reordered;
         }
-        let ports: Vec<u16> = self.connections().filter_map(|connection| connection.local_port().ok()).collect();
-        measured.socket_drops = process::udp_drops(&ports);
+        measured.socket_drops = self.socket_drops().saturating_sub(self.drops_before);
         // Whoever asked may have given up.
         let _ = reply.send(measured);
     }

@@ -10,7 +10,7 @@ use consilium_media_core::ids::{ExtSeqNo, RtpTime};
 use consilium_media_core::transport::srtp::SrtpOutbound;
 use consilium_media_core::wire::rtp::{HeaderFields, header_size, write_header};
 use smallvec::SmallVec;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Loudness of speech and of silence (RFC 6464): voice bit and level below full scale.
 const SPEECH_LEVEL: u8 = 0x80 | 30;
@@ -28,6 +28,8 @@ pub(super) struct Stream {
     pub(super) octets: u64,
     pub(super) keyframe_wanted: bool,
     pub(super) speaking: bool,
+    /// When it goes on.
+    pub(super) due: Option<Instant>,
     /// What is left of a frame whose packets are spread over time.
     pub(super) rest: Option<Frame>,
     member: MemberId,
@@ -74,6 +76,7 @@ impl Stream {
             octets: 0,
             keyframe_wanted: true,
             speaking: true,
+            due: None,
             rest: None,
             member,
             rate,

@@ -66,6 +66,11 @@ impl Tally {
         self.counts = Counts::default();
     }
 
+    /// Whose packets arrive; nobody's before the first.
+    pub(super) fn sender(&self) -> Option<MemberId> {
+        self.current.map(|(key, _)| key.member)
+    }
+
     pub(super) fn note(&mut self, window: Option<Window>, mark: &Mark) -> Noted {
         let key = StreamKey::of(mark);
         let newest = self.current.filter(|(current, _)| *current == key).map(|(_, seq)| seq);

@@ -24,6 +24,7 @@ pub(super) async fn run(stage: &Stage, rate: f64, people: u32, hold: Duration) -
     stage.media().measure(window);
     stage.media().scale(MEDIA_SCALE * stage.options.run.scale);
     let before = stage.server()?;
+    let watch = stage.watch_generator()?;
     let started = Instant::now();
     let mut joining = JoinSet::new();
     let (mut times, mut failures, mut members) = (Vec::new(), Failures::default(), 0);
@@ -49,7 +50,7 @@ pub(super) async fn run(stage: &Stage, rate: f64, people: u32, hold: Duration) -
         }
     }
     let elapsed = started.elapsed();
-    let after = stage.server()?;
+    let (after, core_share) = (stage.server()?, watch.core_share()?);
     while let Some(done) = joining.join_next().await {
         note(done, &mut times, &mut failures, &mut members);
     }
@@ -61,6 +62,7 @@ pub(super) async fn run(stage: &Stage, rate: f64, people: u32, hold: Duration) -
     });
     let joins = JoinReport::of(&mut times, failures.into_list(), elapsed);
     let kept_up = elapsed < duration + Duration::from_secs(1) && missed == 0;
+    let generator = GeneratorReport::of(&measured, core_share);
     Ok(Report {
         scenario: stage.options.scenario.clone(),
         mode: stage.endpoint.mode,
@@ -71,7 +73,7 @@ pub(super) async fn run(stage: &Stage, rate: f64, people: u32, hold: Duration) -
         joins,
         media: None,
         server,
-        generator: GeneratorReport { is_the_limit: !kept_up, ..GeneratorReport::of(&measured) },
+        generator: GeneratorReport { is_the_limit: generator.is_the_limit || !kept_up, ..generator },
     })
 }
 

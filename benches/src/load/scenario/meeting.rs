@@ -169,7 +169,7 @@ async fn wait_for_paths(stage: &Stage, shape: &Shape) {
 }
 
 async fn measure(stage: &Stage, shape: &Shape, members: u64, joins: &JoinReport) -> Result<Report, RunError> {
-    let (measured, server) = stage.measure(members).await?;
+    let (measured, server, generator) = stage.measure(members).await?;
     let media = MediaReport::of(&measured, (shape.paths(), stage.media().incoming_streams()));
     Ok(Report {
         scenario: stage.options.scenario.clone(),
@@ -181,7 +181,7 @@ async fn measure(stage: &Stage, shape: &Shape, members: u64, joins: &JoinReport)
         within_limits: stage.within_limits(&media) && joins.failures.is_empty(),
         media: Some(media),
         server,
-        generator: stage.generator(&measured),
+        generator,
     })
 }
 
@@ -201,7 +201,12 @@ async fn search(stage: &Stage, shape: &Shape, members: u64, joins: &JoinReport) 
             media.map_or(0.0, |media| media.packets_per_second),
             media.map_or(0.0, |media| media.loss_percent),
             media.map_or(0.0, |media| media.delay_ms.p99),
-            if report.within_limits { "kept" } else { "broken" },
+            match (report.within_limits, report.generator.is_the_limit) {
+                (true, false) => "kept",
+                (true, true) => "kept, and the generator may be the limit",
+                (false, false) => "broken",
+                (false, true) => "broken, perhaps by the generator",
+            },
         );
         if report.within_limits {
             good = Some(report.clone());

@@ -11,7 +11,7 @@ use super::signal::{Endpoint, Member};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::io;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// After the window, until everything under way has arrived.
 const GRACE: Duration = Duration::from_millis(500);
@@ -22,7 +22,7 @@ const LEAD: Duration = Duration::from_millis(100);
 pub enum RunError {
     #[error("the generator cannot start: {0}")]
     Engine(#[source] io::Error),
-    #[error("the server's process cannot be read: {0}")]
+    #[error("a process cannot be read: {0}")]
     Process(#[source] io::Error),
     #[error("nobody could join: {0}")]
     NobodyJoined(String),
@@ -79,21 +79,21 @@ impl Stage {
     }
 
     /// Measures for as long as was asked, or until the user has enough.
-    async fn measure(&self, members: u64) -> Result<(Measured, Option<ServerReport>), RunError> {
+    async fn measure(&self, members: u64) -> Result<(Measured, Option<ServerReport>, GeneratorReport), RunError> {
         let duration = seconds(self.options.run.duration);
         let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + LEAD;
         let window = Window { start_ns: start.as_nanos() as u64, end_ns: (start + duration).as_nanos() as u64 };
         self.media().measure(window);
         tokio::time::sleep(LEAD).await;
         let before = self.server()?;
-        let began = std::time::Instant::now();
+        let watch = self.watch_generator()?;
         let bar = self.progress("measuring", duration.as_secs());
-        while let Some(left) = duration.checked_sub(began.elapsed()).filter(|left| !left.is_zero()) {
+        while let Some(left) = duration.checked_sub(watch.elapsed()).filter(|left| !left.is_zero()) {
             tokio::time::sleep(left.min(Duration::from_secs(1))).await;
-            bar.set_position(began.elapsed().as_secs());
+            bar.set_position(watch.elapsed().as_secs());
         }
         bar.finish_and_clear();
-        let (after, wall) = (self.server()?, began.elapsed());
+        let (after, wall, core_share) = (self.server()?, watch.elapsed(), watch.core_share()?);
         tokio::time::sleep(GRACE).await;
         let measured = self.media().collect().await.ok_or(RunError::EngineEnded)?;
         let packets = measured.counts.received;
@@ -102,19 +102,42 @@ impl Stage {
             .zip(before)
             .zip(after)
             .map(|((idle, before), after)| ServerReport::of(&idle, &before, &after, wall, members, (packets, 0)));
-        Ok((measured, server))
+        let generator = GeneratorReport::of(&measured, core_share);
+        Ok((measured, server, generator))
     }
 
     fn within_limits(&self, media: &MediaReport) -> bool {
         let run = &self.options.run;
-        media.packets_received > 0
+        (media.packets_received > 0 || media.paths_expected == 0)
             && media.paths_seen >= media.paths_expected
             && media.loss_percent < run.loss_max + self.options.media.loss * 100.0
             && media.delay_ms.p99 < run.p99_max
     }
 
-    fn generator(&self, measured: &Measured) -> GeneratorReport {
-        GeneratorReport::of(measured)
+    fn watch_generator(&self) -> Result<GeneratorWatch, RunError> {
+        let began = Instant::now();
+        let pid = self.options.run.cpu.map(|_| std::process::id());
+        let before = pid.map(ProcessTime::read).transpose().map_err(RunError::Process)?;
+        Ok(GeneratorWatch { began, pid, before })
+    }
+}
+
+/// What the generator itself uses. Free to use several cores, it has no share of one.
+struct GeneratorWatch {
+    began: Instant,
+    pid: Option<u32>,
+    before: Option<ProcessTime>,
+}
+
+impl GeneratorWatch {
+    fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn core_share(&self) -> Result<Option<f64>, RunError> {
+        let after = self.pid.map(ProcessTime::read).transpose().map_err(RunError::Process)?;
+        let used = self.before.zip(after).map(|(before, after)| after.cpu_seconds - before.cpu_seconds);
+        Ok(used.map(|seconds| seconds / self.elapsed().as_secs_f64().max(1e-9)))
     }
 }
 

@@ -4,6 +4,7 @@
 //! mod          what a scenario says and gets
 //! session      one WebSocket, from joining to leaving
 //! description  SDP: our offers and answers, and what the server's say
+//! tracks       what a member publishes
 //! token        JSON Web Tokens
 //! ```
 //!
@@ -13,6 +14,7 @@
 mod description;
 mod session;
 mod token;
+mod tracks;
 
 use super::seam::{Media, MemberId};
 use crate::peer::PeerError;

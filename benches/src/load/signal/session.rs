@@ -1,13 +1,13 @@
 //! One member's WebSocket, from joining to leaving.
 
-use super::description::{self, Kind, Remote, RemoteSection, SECTIONS_MAX, Section, Sending};
-use super::{Endpoint, JoinError, JoinTimings, Member, Mode, PublishPlan, Request, Ticket, token};
-use crate::load::seam::{Connection, ConnectionId, ConnectionRole, Media, OutgoingStream, StreamKind};
+use super::description::{self, Kind, Remote, RemoteSection, SECTIONS_MAX, Section};
+use super::tracks::{outgoing, own_sections};
+use super::{Endpoint, JoinError, JoinTimings, Member, Mode, Request, Ticket, token};
+use crate::load::seam::{Connection, ConnectionId, ConnectionRole, Media};
 use crate::peer::Peer;
 use crate::random::Random;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use consilium_media_core::ids::Ssrc;
 use consilium_media_core::params::RemoteParameters;
 use consilium_media_core::transport::srtp::SrtpProfile;
 use futures_util::{SinkExt, StreamExt};
@@ -15,8 +15,7 @@ use livekit_protocol::signal_request::Message as ToServer;
 use livekit_protocol::signal_response::Message as FromServer;
 use livekit_protocol::{
     AddTrackRequest, ConnectionSettings, JoinRequest, LeaveRequest, ParticipantInfo, Ping, SessionDescription,
-    SignalRequest, SignalResponse, TrackSource, TrackType, TrickleRequest, UpdateTrackSettings, VideoLayer,
-    VideoQuality, WrappedJoinRequest,
+    SignalRequest, SignalResponse, TrackSource, TrickleRequest, UpdateTrackSettings, VideoQuality, WrappedJoinRequest,
 };
 use prost::Message as _;
 use std::collections::HashMap;
@@ -122,6 +121,10 @@ impl<M: Media> Session<M> {
                 |kind, count: u32| std::iter::repeat_with(move || Section::receiving(kind)).take(count as usize);
             sections.extend(receiving(Kind::Audio, ticket.expect.audios));
             sections.extend(receiving(Kind::Video, ticket.expect.videos));
+            if sections.is_empty() {
+                // Who neither sends nor expects anything needs a transport to wait on.
+                sections.extend(receiving(Kind::Audio, 1));
+            }
         }
         sections.truncate(SECTIONS_MAX);
         let publishes = single || !ticket.publish.is_empty();
@@ -460,69 +463,4 @@ fn best_candidate(candidates: &[SocketAddr], host: Option<SocketAddr>) -> Option
     let same_family =
         candidates.iter().find(|candidate| host.is_some_and(|host| host.is_ipv4() == candidate.is_ipv4()));
     same_host.or(same_family).or(candidates.first()).copied()
-}
-
-/// What the member sends: a section and a request for each track.
-fn own_sections(ticket: &Ticket, random: &mut Random) -> (Vec<Section>, Vec<AddTrackRequest>) {
-    let mut sections = Vec::new();
-    let mut add_tracks = Vec::new();
-    for (index, plan) in ticket.publish.iter().enumerate() {
-        let cid = format!("track-{index}-{}", random.letters(8));
-        let mut add_track = AddTrackRequest { cid: cid.clone(), name: format!("track-{index}"), ..Default::default() };
-        let (kind, layers) = match *plan {
-            PublishPlan::Audio => {
-                add_track.r#type = TrackType::Audio as i32;
-                add_track.source = TrackSource::Microphone as i32;
-                add_track.disable_red = true;
-                (Kind::Audio, 1)
-            }
-            PublishPlan::Video { layers, width, height } => {
-                add_track.r#type = TrackType::Video as i32;
-                add_track.source = TrackSource::Camera as i32;
-                (add_track.width, add_track.height) = (width, height);
-                add_track.layers = video_layers(layers, width, height);
-                (Kind::Video, usize::from(layers.clamp(1, 3)))
-            }
-        };
-        let ssrcs = std::iter::repeat_with(|| Ssrc::new(random.next_u64() as u32)).take(layers).collect();
-        sections.push(Section { kind, send: Some(Sending { cid, ssrcs }) });
-        add_tracks.push(add_track);
-    }
-    (sections, add_tracks)
-}
-
-fn video_layers(layers: u8, width: u32, height: u32) -> Vec<VideoLayer> {
-    let layers = layers.clamp(1, 3);
-    let layer = |index: u8| {
-        let shift = layers - 1 - index;
-        VideoLayer {
-            quality: if layers == 1 { VideoQuality::High as i32 } else { i32::from(index) },
-            width: width >> shift,
-            height: height >> shift,
-            ..Default::default()
-        }
-    };
-    (0..layers).map(layer).collect()
-}
-
-fn outgoing(index: usize, kind: Kind, sending: &Sending, answered: &RemoteSection) -> Vec<OutgoingStream> {
-    let simulcast = sending.ssrcs.len() > 1;
-    let stream = |(layer, &ssrc): (usize, &Ssrc)| {
-        Some(OutgoingStream {
-            kind: match kind {
-                Kind::Audio => StreamKind::Audio,
-                Kind::Video => StreamKind::Video,
-            },
-            layer: layer as u8,
-            ssrc,
-            payload_type: description::payload_type(kind)?,
-            mid: description::mid(index)?,
-            rid: if simulcast { description::rid(layer) } else { None },
-            mid_extension: answered.mid_extension,
-            rid_extension: answered.rid_extension.filter(|_| simulcast),
-            transport_cc_extension: answered.transport_cc_extension,
-            audio_level_extension: answered.audio_level_extension,
-        })
-    };
-    sending.ssrcs.iter().enumerate().filter_map(stream).collect()
 }
