@@ -23,6 +23,23 @@ impl Exposition {
         self.family(name, help, MetricType::GAUGE, vec![metric]);
     }
 
+    /// One gauge for each media worker, of which a host has as many as cores.
+    pub(super) fn per_worker(&mut self, name: &str, help: &str, values: impl IntoIterator<Item = f64>) {
+        let metrics = values.into_iter().enumerate().map(|(worker, value)| {
+            let mut gauge = Gauge::default();
+            gauge.set_value(value);
+            let mut label = LabelPair::default();
+            label.set_name("worker".to_owned());
+            label.set_value(worker.to_string());
+            let mut metric = Metric::default();
+            metric.set_gauge(gauge);
+            metric.set_label(vec![label]);
+            metric
+        });
+        let metrics = metrics.collect();
+        self.family(name, help, MetricType::GAUGE, metrics);
+    }
+
     pub(super) fn counter(&mut self, name: &str, help: &str, value: u64) {
         self.counters(name, help, [(None, value)]);
     }
@@ -103,6 +120,7 @@ mod tests {
     fn families_are_written_in_the_text_format() {
         let mut exposition = Exposition::default();
         exposition.gauge("a", "An a.", 2.0);
+        exposition.per_worker("w", "Ws.", [0.5, 0.25]);
         exposition.labelled("b_total", "Bs.", [(("kind", "x"), 1), (("kind", "y"), 0)]);
         exposition.histogram("c_seconds", "Cs.", [(0.1, 2), (0.5, 1)], 4, 9.5);
         let text = String::from_utf8(exposition.render().unwrap()).unwrap();
@@ -110,6 +128,10 @@ mod tests {
 # HELP a An a.
 # TYPE a gauge
 a 2
+# HELP w Ws.
+# TYPE w gauge
+w{worker=\"0\"} 0.5
+w{worker=\"1\"} 0.25
 # HELP b_total Bs.
 # TYPE b_total counter
 b_total{kind=\"x\"} 1

@@ -126,13 +126,21 @@ fn quality(out: &mut Exposition, workers: &[NetStats]) {
         "System calls that failed to receive.",
         sum(|stats| stats.receive_errors),
     );
-    let load = workers.iter().map(|stats| stats.load).fold(0.0, f64::max);
-    out.gauge("consilium_media_load_ratio", "Share of its time that the busiest media worker works.", load);
+    out.per_worker(
+        "consilium_media_load_ratio",
+        "Share of its time that a media worker works.",
+        workers.iter().map(|stats| stats.load),
+    );
     let all = |has: fn(&NetStats) -> bool| if workers.iter().all(has) { 1.0 } else { 0.0 };
     out.gauge(
         "consilium_segmentation_offload",
         "1 where several datagrams leave in one system call, 0 where the host cannot.",
         all(|stats| stats.segmentation_offload),
+    );
+    out.gauge(
+        "consilium_receive_offload",
+        "1 where the kernel hands over several datagrams as one, 0 where the host cannot.",
+        all(|stats| stats.receive_offload),
     );
 }
 

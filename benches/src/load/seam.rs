@@ -7,6 +7,9 @@ use std::net::SocketAddr;
 use std::time::Instant;
 use tokio::sync::oneshot;
 
+/// Payload type under which packets come again (RFC 4588), in our offers.
+pub const RTX: u8 = 97;
+
 /// A simulated participant, counted from 0 over the whole run. It stands in each payload that the participant sends.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct MemberId(pub u32);

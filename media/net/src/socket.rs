@@ -59,6 +59,9 @@ impl MediaSocket {
                 Segmentation::Off
             }
         };
+        if trains.gro_segments() < 2 {
+            tracing::warn!(port = bound.port(), "UDP receive offload is off: receiving costs several times more");
+        }
         Ok(Self { io, address: bound, trains, singles, segmentation })
     }
 

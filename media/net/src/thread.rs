@@ -168,10 +168,15 @@ impl<C: Core> WorkerLoop<C> {
     /// Waits for the earliest of a datagram, a command and a deadline, then reads the clock.
     fn wait(&mut self, ready: &mut mio::Events) -> io::Result<()> {
         let work_left = self.commands_left || self.sources.iter().any(|source| source.readable);
-        let timeout = if work_left { Some(Duration::ZERO) } else { self.time_to_next_deadline() };
-        match self.poll.poll(ready, timeout) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-            _ => {}
+        let gather = self.coalescing.wait();
+        let mut idle = false;
+        if work_left || !gather.is_zero() {
+            poll(&mut self.poll, ready, Some(Duration::ZERO))?;
+            idle = ready.is_empty() && !work_left;
+        }
+        if idle || (!work_left && gather.is_zero()) {
+            let timeout = self.time_to_next_deadline();
+            poll(&mut self.poll, ready, timeout)?;
         }
         for event in ready.iter() {
             match event.token() {
@@ -183,17 +188,12 @@ impl<C: Core> WorkerLoop<C> {
                 }
             }
         }
-        self.let_gather();
+        // Only time that nobody needed is spent on waiting: where datagrams have queued up, they make long trains anyway.
+        if idle && self.sources.iter().any(|source| source.readable) {
+            std::thread::sleep(gather);
+        }
         self.now = Instant::now();
         Ok(())
-    }
-
-    /// On a busy worker, waits before it takes what has arrived.
-    fn let_gather(&self) {
-        let wait = self.coalescing.wait();
-        if !wait.is_zero() && self.sources.iter().any(|source| source.readable) {
-            std::thread::sleep(wait);
-        }
     }
 
     fn time_to_next_deadline(&self) -> Option<Duration> {
@@ -320,6 +320,13 @@ impl<C: Core> WorkerLoop<C> {
         // A falling load is news too: the figure must not stay high on a thread that fell idle.
         self.dirty = self.stats.load > 0.01;
         *self.published.lock().unwrap_or_else(PoisonError::into_inner) = self.stats.clone();
+    }
+}
+
+fn poll(poll: &mut mio::Poll, ready: &mut mio::Events, timeout: Option<Duration>) -> io::Result<()> {
+    match poll.poll(ready, timeout) {
+        Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+        _ => Ok(()),
     }
 }
 

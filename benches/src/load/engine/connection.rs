@@ -8,10 +8,10 @@ use super::stream::Stream;
 use super::tally::{Counts, LastSent, Noted, StreamKey, Window};
 use crate::load::payload;
 use crate::load::plan::Plan;
-use crate::load::seam::{Connection, ConnectionId, MemberId, StreamKind};
+use crate::load::seam::{Connection, ConnectionId, MemberId, RTX, StreamKind};
 use crate::peer::{OpenError, Peer, Received};
 use crate::random::Random;
-use consilium_media_core::ids::{ExtSeqNo, RtpTime, Ssrc};
+use consilium_media_core::ids::{ExtSeqNo, RtpTime, SeqNo, Ssrc};
 use consilium_media_core::wire::ntp::NtpTime;
 use consilium_media_core::wire::rtcp::{self, RtcpPacket, RtcpWriter};
 use consilium_media_core::wire::rtp::RtpPacket;
@@ -152,6 +152,9 @@ impl LoadConnection {
             }
         };
         let Some(rtp) = datagram.get(..opened.len).and_then(|plain| RtpPacket::parse(plain).ok()) else { return };
+        if rtp.payload_type().get() == RTX {
+            return self.handle_again(arrived_ns, rtp.payload(), measured);
+        }
         let Some(index) = self.incoming_index(rtp.ssrc(), opened.ext_seq) else { return };
         let incoming = &mut self.incoming[index];
         incoming.arrived(opened.ext_seq);
@@ -159,6 +162,19 @@ impl LoadConnection {
         if incoming.tally.note(measured.window, &mark) == Noted::Measured {
             measured.delay(arrived_ns.saturating_sub(mark.sent_ns));
             measured.bytes += datagram.len() as u64;
+        }
+    }
+
+    /// A packet that was asked for again (RFC 4588 section 4): its number, then what it carries.
+    fn handle_again(&mut self, arrived_ns: u64, payload: &[u8], measured: &mut Measured) {
+        let Some((seq, payload)) = payload.split_first_chunk() else { return };
+        let Some(mark) = payload::read(payload) else { return };
+        let Some(incoming) = self.incoming.iter_mut().find(|incoming| incoming.tally.carries(&mark)) else { return };
+        if !incoming.came_again(SeqNo::new(u16::from_be_bytes(*seq))) {
+            measured.duplicates += 1;
+        } else if incoming.tally.note(measured.window, &mark) == Noted::Measured {
+            measured.delay(arrived_ns.saturating_sub(mark.sent_ns));
+            measured.bytes += payload.len() as u64;
         }
     }
 

@@ -52,6 +52,16 @@ impl Incoming {
         self.missing.len() > before
     }
 
+    /// Whether the packet was still missing.
+    pub(super) fn came_again(&mut self, seq: SeqNo) -> bool {
+        let ext_seq = self.highest.nearest(seq);
+        let before = self.missing.len();
+        self.missing.retain(|(missing, _)| *missing != ext_seq);
+        let was_missing = self.missing.len() < before;
+        self.packets += u64::from(was_missing);
+        was_missing
+    }
+
     /// What to ask for now.
     pub(super) fn requests(&mut self) -> Vec<SeqNo> {
         self.missing.retain(|(_, requests)| *requests < REQUESTS_MAX);

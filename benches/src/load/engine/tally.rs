@@ -61,6 +61,11 @@ pub(super) enum Noted {
 }
 
 impl Tally {
+    /// Whether it is of the encoding that the packet belongs to.
+    pub(super) fn carries(&self, mark: &Mark) -> bool {
+        self.current.is_some_and(|(key, _)| key == StreamKey::of(mark))
+    }
+
     /// Begins a measurement; what arrives now goes on.
     pub(super) fn reset(&mut self) {
         self.counts = Counts::default();

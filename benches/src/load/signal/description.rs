@@ -1,5 +1,6 @@
 //! Descriptions (SDP, RFC 8866 and JSEP): the offers and answers of a member, and what the server's say.
 
+use crate::load::seam::RTX;
 use consilium_media_core::ids::{Mid, PayloadType, Rid, Ssrc};
 use consilium_media_core::params::{Fingerprint, FingerprintHash, IceCredentials, RemoteParameters};
 use std::fmt::Write;
@@ -74,11 +75,11 @@ pub(super) fn offer(version: u32, own: &RemoteParameters, sections: &[Section]) 
     header(&mut sdp, version, sections.len());
     for (mid, section) in sections.iter().enumerate() {
         let direction = if section.send.is_some() { "sendonly" } else { "recvonly" };
-        let (name, payload) = match section.kind {
-            Kind::Audio => ("audio", OPUS),
-            Kind::Video => ("video", VP8),
+        let (name, payloads) = match section.kind {
+            Kind::Audio => ("audio", format!("{OPUS}")),
+            Kind::Video => ("video", format!("{VP8} {RTX}")),
         };
-        let _ = write!(sdp, "m={name} 9 UDP/TLS/RTP/SAVPF {payload}\r\nc=IN IP4 0.0.0.0\r\n");
+        let _ = write!(sdp, "m={name} 9 UDP/TLS/RTP/SAVPF {payloads}\r\nc=IN IP4 0.0.0.0\r\n");
         transport(&mut sdp, own);
         let _ = write!(sdp, "a=mid:{mid}\r\na={direction}\r\na=rtcp-mux\r\na=rtcp-rsize\r\n");
         let _ = write!(sdp, "a=extmap:4 {MID_URI}\r\na=extmap:3 {TRANSPORT_CC_URI}\r\n");
@@ -95,7 +96,7 @@ pub(super) fn offer(version: u32, own: &RemoteParameters, sections: &[Section]) 
                     sdp,
                     "a=extmap:10 {RID_URI}\r\na=extmap:11 {REPAIRED_RID_URI}\r\na=rtpmap:{VP8} VP8/90000\r\n\
                      a=rtcp-fb:{VP8} transport-cc\r\na=rtcp-fb:{VP8} ccm fir\r\na=rtcp-fb:{VP8} nack\r\n\
-                     a=rtcp-fb:{VP8} nack pli\r\n"
+                     a=rtcp-fb:{VP8} nack pli\r\na=rtpmap:{RTX} rtx/90000\r\na=fmtp:{RTX} apt={VP8}\r\n"
                 );
             }
         }

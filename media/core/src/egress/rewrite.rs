@@ -41,8 +41,10 @@ pub struct Takeover {
 }
 
 pub struct Rewriter {
-    /// Ascending by the incoming number from which they hold.
-    shifts: VecDeque<(ExtSeqNo, Shift)>,
+    /// The shift of packets that arrive in order: the only one that most packets need.
+    newest: Option<(ExtSeqNo, Shift)>,
+    /// Those before it, ascending by the incoming number from which they hold.
+    older: VecDeque<(ExtSeqNo, Shift)>,
     /// The number that follows the last one sent in order.
     next_out: ExtSeqNo,
     last: Option<Last>,
@@ -58,19 +60,19 @@ struct Last {
 impl Rewriter {
     /// `first` is the number of the first packet to go out.
     pub fn new(first: ExtSeqNo) -> Self {
-        Self { shifts: VecDeque::with_capacity(SHIFTS_MAX), next_out: first, last: None }
+        Self { newest: None, older: VecDeque::new(), next_out: first, last: None }
     }
 
     /// Makes the outgoing stream continue with `source`.
     pub fn take_over(&mut self, now: Instant, source: &Takeover) {
-        let before = self.shifts.back().map(|(_, shift)| *shift).unwrap_or_default();
+        let before = self.newest().unwrap_or_default();
         let shift = Shift {
             seq: self.next_out.get().wrapping_sub(source.ext_seq.get()),
             time: self.time_shift(now, before.time, source),
             ..self.picture_shift(before, source.picture)
         };
-        self.shifts.clear();
-        self.shifts.push_back((source.ext_seq, shift));
+        self.older.clear();
+        self.newest = Some((source.ext_seq, shift));
     }
 
     fn time_shift(&self, now: Instant, before: u32, source: &Takeover) -> u32 {
@@ -97,17 +99,19 @@ impl Rewriter {
 
     /// The shift for a packet of the current source; `None` when it is from before the source took over, or too late.
     pub fn shift(&self, ext_seq: ExtSeqNo) -> Option<Shift> {
-        self.shifts.iter().rev().find(|(from, _)| *from <= ext_seq).map(|(_, shift)| *shift)
+        let holds = |(from, _): &(ExtSeqNo, Shift)| *from <= ext_seq;
+        let known = self.newest.filter(holds).or_else(|| self.older.iter().rev().copied().find(holds))?;
+        Some(known.1)
     }
 
     /// The shift of the packets to come.
     pub fn newest(&self) -> Option<Shift> {
-        self.shifts.back().map(|(_, shift)| *shift)
+        self.newest.map(|(_, shift)| shift)
     }
 
     /// The outgoing number from which on the newest shift holds, and that shift.
     pub fn newest_run(&self) -> Option<(ExtSeqNo, Shift)> {
-        self.shifts.back().map(|(from, shift)| (ExtSeqNo::new(from.get().wrapping_add(shift.seq)), *shift))
+        self.newest.map(|(from, shift)| (ExtSeqNo::new(from.get().wrapping_add(shift.seq)), shift))
     }
 
     /// Notes that a packet went out under `shift`.
@@ -127,21 +131,18 @@ impl Rewriter {
 
     /// Leaves out a packet that arrived in order: those after it close up. `new_picture` when a whole picture begins with it.
     pub fn skip(&mut self, ext_seq: ExtSeqNo, new_picture: bool) {
-        let Some((from, mut shift)) = self.shifts.back().copied() else { return };
-        if ext_seq < from {
-            return;
-        }
+        let Some((from, before)) = self.newest.filter(|(from, _)| *from <= ext_seq) else { return };
+        let mut shift = before;
         shift.seq = shift.seq.wrapping_sub(1);
         shift.picture = shift.picture.wrapping_sub(u16::from(new_picture));
-        let from_next = ExtSeqNo::new(ext_seq.get() + 1);
         // Packets left out one after the other need one entry only: nothing can map between them.
-        if from == ext_seq && self.shifts.len() > 1 {
-            self.shifts.pop_back();
+        if from != ext_seq || self.older.is_empty() {
+            if self.older.len() == SHIFTS_MAX {
+                self.older.pop_front();
+            }
+            self.older.push_back((from, before));
         }
-        if self.shifts.len() == SHIFTS_MAX {
-            self.shifts.pop_front();
-        }
-        self.shifts.push_back((from_next, shift));
+        self.newest = Some((ExtSeqNo::new(ext_seq.get() + 1), shift));
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Subscription {
     temporal: u8,
     /// The picture under way is left out.
     skipping: bool,
+    /// The mapping used last: packets of a track rarely change their payload type.
+    recent: Option<PayloadMapping>,
     payloads: Vec<PayloadMapping>,
     /// By payload type: index into `payloads` plus one.
     payload_index: Box<[u8; 128]>,
@@ -94,6 +96,7 @@ impl Subscription {
             rtx_next: ExtSeqNo::new(u64::from(first_rtx_seq)),
             temporal: u8::MAX,
             skipping: false,
+            recent: None,
             payloads: send.payloads.clone(),
             payload_index,
             extension_ids,
@@ -151,7 +154,11 @@ impl Subscription {
         if self.paused {
             return Err(DropReason::Paused);
         }
-        let mapping = self.mapping(packet.payload_type).ok_or(DropReason::NoPayloadMapping)?;
+        let mapping = match self.recent {
+            Some(recent) if recent.from == packet.payload_type => recent,
+            _ => self.mapping(packet.payload_type).ok_or(DropReason::NoPayloadMapping)?,
+        };
+        self.recent = Some(mapping);
         if self.current != Some(packet.stream) {
             self.start(now, track, packet)?;
         }

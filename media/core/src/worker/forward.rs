@@ -9,6 +9,7 @@ use crate::egress::subscription::Subscription;
 use crate::ingress::track::Track;
 use crate::params::MediaKind;
 use crate::worker::keys::PeerKey;
+use std::cmp::Reverse;
 use std::time::Instant;
 
 /// What one call of [`Worker::poll_transmit`] composes, about: small enough to stay in the processor's second-level cache
@@ -43,12 +44,15 @@ impl Worker {
     /// Finds out who gets something of the next kind. `false` when all was sent.
     fn plan(&mut self) -> bool {
         let Self { pending, tracks, subscriptions, peers, .. } = self;
-        let Some((kind, keys)) = pending.next_kind() else { return false };
+        let Some((kind, mut keys)) = pending.next_kind() else { return false };
+        if kind == MediaKind::Video {
+            keys.iter().filter_map(|key| tracks.get(*key)).for_each(|track| pending.equalise(track));
+        }
+        // A train ends with what is shorter than its first: with the longest first, what different publishers sent shares
+        // trains too.
+        keys.sort_by_key(|key| Reverse(tracks.get(*key).map_or(0, |track| pending.first_len(track))));
         for key in &keys {
             let Some(track) = tracks.get_mut(*key) else { continue };
-            if kind == MediaKind::Video {
-                pending.equalise(track);
-            }
             let start = track.next_walk_start();
             let (after, before) = track.subscriptions.split_at(start.min(track.subscriptions.len()));
             for key in before.iter().chain(after) {

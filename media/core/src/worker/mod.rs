@@ -122,7 +122,7 @@ impl Worker {
             peers_by_ufrag: HashMap::with_hasher(hasher.clone()),
             rooms: Rooms::new(hasher),
             pending: Pending::default(),
-            deadlines: Deadlines::default(),
+            deadlines: Deadlines::new(config.start),
             events: VecDeque::new(),
             stats: WorkerStats::default(),
             rtcp: Vec::with_capacity(2 * crate::wire::rtcp::RTCP_LEN_MAX),

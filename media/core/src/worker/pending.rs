@@ -112,6 +112,11 @@ impl Pending {
         })
     }
 
+    /// With padding.
+    pub(super) fn first_len(&self, track: &Track) -> usize {
+        self.packets_of(track).next().map_or(0, |(info, padding_len)| info.payload_len() + padding_len)
+    }
+
     /// Encoders split a frame into packets that differ by a byte or two. With padding (RFC 3550 section 5.1) up to the longest
     /// of its neighbours, the frame leaves as one train. None becomes longer than one that came over the publisher's path.
     pub(super) fn equalise(&mut self, track: &Track) {

@@ -53,7 +53,9 @@ fn without_rtx_nothing_is_padded() {
 #[test]
 fn audio_of_all_leaves_before_video_of_anyone() {
     let mut scene = Scene::new();
-    (0..3).for_each(|_| drop(scene.join()));
+    for _ in 0..3 {
+        scene.join();
+    }
     scene.command(Command::SetReceive { peer: scene.peer(0), sections: vec![video(1, &[]), audio(2)] });
     for member in [1, 2] {
         subscribe(&mut scene, member, 1, member as usize, send_parameters(OUT, Some(OUT_RTX), &[(VP8, false)]));
@@ -61,7 +63,8 @@ fn audio_of_all_leaves_before_video_of_anyone() {
     }
     scene.out.clear();
     let payload = vp8(1, 1, true, 1);
-    let (v, a): (&[(u8, &[u8])], &[(u8, &[u8])]) = (&[(MID_ID, b"v")], &[(MID_ID, b"a")]);
+    let v: &[(u8, &[u8])] = &[(MID_ID, b"v")];
+    let a: &[(u8, &[u8])] = &[(MID_ID, b"a")];
     scene.take_in(0, &Rtp { payload_type: VP8, ssrc: 1, seq: 1, time: 0, extensions: v, payload: &payload });
     scene.take_in(0, &Rtp { payload_type: OPUS, ssrc: 2, seq: 1, time: 0, extensions: a, payload: &[1, 2, 3] });
     while scene.worker.poll_transmit(scene.now, &mut scene.out) {}
