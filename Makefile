@@ -2,13 +2,14 @@
 
 NPM_CI = npm ci --no-audit --no-fund
 
-.PHONY: help run build web test test-tools test-rust test-server test-web test-e2e test-interop lint bench
+.PHONY: help run build web test test-tools test-rust test-server test-web test-e2e test-interop lint bench bench-load
 
 help:
 	@echo "make run     build everything and start the server; prints a link to meet at"
 	@echo "make test    every test, browsers included"
 	@echo "make lint    formatting, clippy, TypeScript"
-	@echo "make bench   the packet path: time, instructions and allocations per forwarded packet"
+	@echo "make bench       the packet path: time, instructions and allocations per forwarded packet"
+	@echo "make bench-load  the whole server under load, on two cores of this machine"
 
 run: build
 	./target/release/consilium serve
@@ -51,3 +52,8 @@ lint:
 bench:
 	cargo bench -p consilium-benches
 	if command -v valgrind >/dev/null; then cargo run --release -p consilium-benches --bin forward-instructions; fi
+
+bench-load:
+	cargo build --release --bin consilium
+	cargo build --release -p consilium-benches --bin consilium-load --bin floor
+	./scripts/bench-load.mjs $(BENCH_LOAD_ARGS)
