@@ -15,6 +15,7 @@ use consilium_signaling::rooms::{Rooms, RoomsConfig};
 use consilium_signaling::{session, twirp};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Scrapers and probes: a handful, so that a flood of them cannot take the server's memory.
 const OPS_CONNECTIONS_MAX: usize = 64;
@@ -125,6 +126,7 @@ fn media_config(config: &Config) -> MediaConfig {
         receive_buffer_bytes: media.receive_buffer_bytes,
         send_buffer_bytes: media.send_buffer_bytes,
         pin_workers: media.pin_workers,
+        coalesce: Duration::from_micros(media.coalesce_microseconds.into()),
         ..MediaConfig::default()
     }
 }

@@ -255,6 +255,9 @@ impl Meeting {
         for arrival in burst {
             self.worker.handle_datagram(self.now, arrival.path, &mut arrival.datagram, &mut self.out);
         }
+        while self.worker.poll_transmit(self.now, &mut self.out) {
+            self.out.clear();
+        }
         self.out.clear();
     }
 
@@ -271,9 +274,14 @@ impl Meeting {
     pub fn forward_and_deliver(&mut self, arrivals: &mut [Arrival]) -> Result<(), MeetingError> {
         for arrival in arrivals {
             self.worker.handle_datagram(self.now, arrival.path, &mut arrival.datagram, &mut self.out);
+            self.forward();
             self.exchange()?;
         }
         Ok(())
+    }
+
+    fn forward(&mut self) {
+        while self.worker.poll_transmit(self.now, &mut self.out) {}
     }
 
     /// A datagram as if from the address of `member`.
@@ -281,6 +289,7 @@ impl Meeting {
         if let Some(path) = self.members.get(member).map(|member| member.path) {
             self.worker.handle_datagram(self.now, path, datagram, &mut self.out);
         }
+        self.forward();
         self.exchange()
     }
 
@@ -333,6 +342,7 @@ impl Meeting {
                     self.worker.handle_datagram(self.now, member.path, &mut datagram, &mut self.out);
                 }
             }
+            self.forward();
             self.events.extend(std::iter::from_fn(|| self.worker.poll_event()));
             if !moved && self.out.is_empty() {
                 return Ok(());

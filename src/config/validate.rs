@@ -9,6 +9,8 @@ const API_SECRET_LEN_MIN: usize = 32;
 const WORKERS_MAX: usize = 512;
 /// Each address becomes one ICE candidate per worker, and every client checks all of them.
 const ADVERTISE_MAX: usize = 8;
+/// One frame of audio.
+const COALESCE_MICROSECONDS_MAX: u32 = 20_000;
 /// Below this, Linux silently takes its own minimum; above, it is a slip of the pen.
 const BUFFER_BYTES: std::ops::RangeInclusive<usize> = 65_536..=1 << 30;
 
@@ -84,6 +86,11 @@ fn check_media(config: &Config, check: &mut impl FnMut(bool, &'static str, &str)
         !media.advertise.iter().any(|address| address.is_unspecified() || address.is_multicast()),
         "media.advertise",
         "must hold addresses that a client can send to",
+    );
+    check(
+        media.coalesce_microseconds <= COALESCE_MICROSECONDS_MAX,
+        "media.coalesce_microseconds",
+        "must be at most 20000: nobody should hear it",
     );
     check(media.advertise.len() <= ADVERTISE_MAX, "media.advertise", "may hold 8 addresses at most");
     for (key, value) in [

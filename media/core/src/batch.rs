@@ -89,6 +89,7 @@ pub struct SendBatch {
     /// Slots with an entry in `open`, for clearing.
     touched: [Vec<u32>; 2],
     packets: usize,
+    bytes: usize,
 }
 
 impl SendBatch {
@@ -98,6 +99,11 @@ impl SendBatch {
 
     pub fn packets(&self) -> usize {
         self.packets
+    }
+
+    /// Of all datagrams together.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub fn is_empty(&self) -> bool {
@@ -124,6 +130,7 @@ impl SendBatch {
         self.order.iter_mut().for_each(Vec::clear);
         self.used = 0;
         self.packets = 0;
+        self.bytes = 0;
     }
 
     /// Appends one datagram of exactly `len` bytes, which `write` fills in place. `false`, and nothing appended, when the
@@ -147,6 +154,7 @@ impl SendBatch {
         train.packets += 1;
         train.closed |= len < train.segment_len;
         self.packets += 1;
+        self.bytes += len;
         true
     }
 

@@ -2,12 +2,17 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 /// The first media port; worker `i` listens on this plus `i`.
 pub const UDP_PORT_BASE_DEFAULT: u16 = 7882;
 /// Wanted size of a socket's kernel buffer, in bytes. At 1 Gbit/s it holds some 30 ms: the longest that a worker may be
 /// held up before the kernel drops.
 pub const SOCKET_BUFFER_BYTES_DEFAULT: usize = 4 << 20;
+
+/// Longest time that a busy worker lets datagrams gather, so that more of them leave in one train. An order below what a
+/// listener or a jitter buffer notices.
+pub const COALESCE_DEFAULT: Duration = Duration::from_millis(1);
 
 /// Whether trains may leave in one system call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -35,6 +40,8 @@ pub struct MediaConfig {
     pub send_buffer_bytes: usize,
     /// Ties worker `i` to the `i`-th core that the process may use.
     pub pin_workers: bool,
+    /// See [`COALESCE_DEFAULT`]. Zero: nobody ever waits.
+    pub coalesce: Duration,
     pub offload: Offload,
 }
 
@@ -48,7 +55,8 @@ impl Default for MediaConfig {
             advertise: Vec::new(),
             receive_buffer_bytes: SOCKET_BUFFER_BYTES_DEFAULT,
             send_buffer_bytes: SOCKET_BUFFER_BYTES_DEFAULT,
-            pin_workers: false,
+            pin_workers: true,
+            coalesce: COALESCE_DEFAULT,
             offload: Offload::Auto,
         }
     }

@@ -8,6 +8,7 @@
 //! server      starts and joins the threads
 //! handle      commands in, placement of rooms, figures out
 //! thread      the loop: wait, clock, commands, receive, core, flush, timers, events
+//! coalesce    how long a busy worker lets datagrams gather
 //! socket      UDP with segmentation and receive offload
 //! candidates  which addresses are advertised
 //! events      the bounded way of events to the control side
@@ -15,6 +16,7 @@
 //! ```
 
 mod candidates;
+mod coalesce;
 mod config;
 mod events;
 pub mod handle;
@@ -23,7 +25,9 @@ mod socket;
 mod stats;
 mod thread;
 
-pub use config::{MediaConfig, Offload, SOCKET_BUFFER_BYTES_DEFAULT, StartError, UDP_PORT_BASE_DEFAULT};
+pub use config::{
+    COALESCE_DEFAULT, MediaConfig, Offload, SOCKET_BUFFER_BYTES_DEFAULT, StartError, UDP_PORT_BASE_DEFAULT,
+};
 pub use handle::{IceCandidate, MediaHandle, WorkerId, WorkerStopped};
 pub use server::{MediaServer, start};
 pub use stats::{DELAY_BUCKETS, DelayHistogram, NetStats, SendFailure, SendFailures};

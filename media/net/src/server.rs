@@ -1,6 +1,7 @@
 //! Starts the workers' threads and owns them.
 
 use crate::candidates::candidates;
+use crate::coalesce::Coalescing;
 use crate::config::{MediaConfig, StartError};
 use crate::events::EVENTS_MAX;
 use crate::handle::{COMMANDS_MAX, MediaHandle, Port};
@@ -16,7 +17,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 
 /// Binds every port, then starts every thread. Nothing runs when an error is returned.
@@ -97,8 +98,8 @@ where
     let mut ports = Vec::new();
     for (worker, Bound { sockets, poll, waker, port, channels }) in bound.into_iter().enumerate() {
         let core = core_of(worker);
-        let pin = config.pin_workers;
-        let body = move || run(worker, pin, core, poll, sockets, channels);
+        let (pin, coalesce) = (config.pin_workers, config.coalesce);
+        let body = move || run(worker, pin, core, poll, sockets, channels, coalesce);
         let thread = std::thread::Builder::new()
             .name(format!("media-{worker}"))
             .spawn(body)
@@ -181,12 +182,14 @@ fn run<C: Core>(
     poll: mio::Poll,
     sockets: Vec<MediaSocket>,
     channels: Channels,
+    coalesce: Duration,
 ) {
     if pin && !pin_to_core(worker) {
         tracing::warn!(worker, "cannot pin the media worker to a core");
     }
     let now = Instant::now();
-    if let Err(error) = WorkerLoop::new(core(now), poll, sockets, channels, now).run() {
+    let coalescing = Coalescing::new(coalesce, now);
+    if let Err(error) = WorkerLoop::new(core(now), poll, sockets, channels, coalescing, now).run() {
         tracing::error!(worker, %error, "the media worker cannot wait for its sockets");
     }
 }

@@ -72,6 +72,10 @@ impl Core for Script {
         }
     }
 
+    fn poll_transmit(&mut self, _now: Instant, _out: &mut SendBatch) -> bool {
+        false
+    }
+
     fn poll_timeout(&self) -> Option<Instant> {
         self.later.map(|(at, _)| at)
     }

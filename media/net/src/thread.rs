@@ -1,5 +1,6 @@
 //! One worker's thread: the loop that gives the core its datagrams, commands and time, and sends what it fills.
 
+use crate::coalesce::Coalescing;
 use crate::events::EventQueue;
 use crate::handle::COMMANDS_MAX;
 use crate::socket::{BUFFERS, MediaSocket, ReceiveBatch};
@@ -33,6 +34,7 @@ const EVENT_RETRY: Duration = Duration::from_millis(5);
 pub(crate) trait Core {
     fn handle_command(&mut self, now: Instant, command: Command, out: &mut SendBatch);
     fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8], out: &mut SendBatch);
+    fn poll_transmit(&mut self, now: Instant, out: &mut SendBatch) -> bool;
     fn poll_timeout(&self) -> Option<Instant>;
     fn handle_timeout(&mut self, now: Instant, out: &mut SendBatch);
     fn poll_event(&mut self) -> Option<RoomEvent>;
@@ -46,6 +48,10 @@ impl Core for Worker {
 
     fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8], out: &mut SendBatch) {
         Worker::handle_datagram(self, now, path, datagram, out);
+    }
+
+    fn poll_transmit(&mut self, now: Instant, out: &mut SendBatch) -> bool {
+        Worker::poll_transmit(self, now, out)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
@@ -99,10 +105,18 @@ pub(crate) struct WorkerLoop<C> {
     next_publish: Instant,
     window_start: Instant,
     busy: Duration,
+    coalescing: Coalescing,
 }
 
 impl<C: Core> WorkerLoop<C> {
-    pub(crate) fn new(core: C, poll: mio::Poll, sockets: Vec<MediaSocket>, channels: Channels, now: Instant) -> Self {
+    pub(crate) fn new(
+        core: C,
+        poll: mio::Poll,
+        sockets: Vec<MediaSocket>,
+        channels: Channels,
+        coalescing: Coalescing,
+        now: Instant,
+    ) -> Self {
         let source = |socket| Source { socket, readable: true, errors_in_a_row: 0 };
         Self {
             core,
@@ -121,6 +135,7 @@ impl<C: Core> WorkerLoop<C> {
             next_publish: now,
             window_start: now,
             busy: Duration::ZERO,
+            coalescing,
         }
     }
 
@@ -137,7 +152,9 @@ impl<C: Core> WorkerLoop<C> {
             self.run_timers();
             let drops = &mut self.stats.drops;
             self.events.pump(|| self.core.poll_event(), drops);
-            self.busy += self.now.saturating_duration_since(woken);
+            let worked = self.now.saturating_duration_since(woken);
+            self.busy += worked;
+            self.coalescing.worked(worked, self.now);
             if stopping {
                 self.publish();
                 return Ok(());
@@ -166,8 +183,17 @@ impl<C: Core> WorkerLoop<C> {
                 }
             }
         }
+        self.let_gather();
         self.now = Instant::now();
         Ok(())
+    }
+
+    /// On a busy worker, waits before it takes what has arrived.
+    fn let_gather(&self) {
+        let wait = self.coalescing.wait();
+        if !wait.is_zero() && self.sources.iter().any(|source| source.readable) {
+            std::thread::sleep(wait);
+        }
     }
 
     fn time_to_next_deadline(&self) -> Option<Duration> {
@@ -202,8 +228,8 @@ impl<C: Core> WorkerLoop<C> {
             if let Some(filled) = self.receive_from(index) {
                 self.dirty = true;
                 self.stats.receive_batches += 1;
-                self.forward(received_at, filled);
-                self.flush(received_at);
+                self.take_in(received_at, filled);
+                self.send_on(received_at);
             }
         }
     }
@@ -235,7 +261,7 @@ impl<C: Core> WorkerLoop<C> {
         }
     }
 
-    fn forward(&mut self, received_at: Instant, filled: usize) {
+    fn take_in(&mut self, received_at: Instant, filled: usize) {
         for (path, datagram) in self.receive.datagrams(filled) {
             // RFC 768: port 0 asks for no answer. The kernel refuses to send there, with an error that looks like missing
             // segmentation offload.
@@ -247,6 +273,17 @@ impl<C: Core> WorkerLoop<C> {
             if wants_flush(&self.batch) {
                 let forwarded = self.core.stats().rtp_forwarded;
                 self.now = flush(&mut self.sources, &mut self.batch, &mut self.stats, self.now, received_at, forwarded);
+            }
+        }
+    }
+
+    /// Sends what the core has taken in, part by part, so that the first subscribers need not wait for the last.
+    fn send_on(&mut self, received_at: Instant) {
+        loop {
+            let more = self.core.poll_transmit(self.now, &mut self.batch);
+            self.flush(received_at);
+            if !more {
+                return;
             }
         }
     }

@@ -1,26 +1,36 @@
 //! What was sent under which number, so that a NACK can be answered from the ingress cache.
+//!
+//! Consecutive numbers share one shift for as long as nothing is left out and no other source takes over, so runs are
+//! remembered, not packets: noting a packet costs a comparison, and an idle subscription nothing.
 
 use crate::egress::rewrite::Shift;
 use crate::ids::{ExtSeqNo, SeqNo};
-use crate::params::MediaKind;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Packets remembered: a second of 1080p video, two and a half of audio. Powers of two.
-const VIDEO_LEN: usize = 1_024;
-const AUDIO_LEN: usize = 128;
+/// Runs remembered. With temporal layers left out there is a run per picture: two seconds of 30 pictures.
+const RUNS_MAX: usize = 64;
+/// Packets that are remembered as sent again. What falls out may be sent [`RESENDS_MAX`] times more; the peer's budget
+/// bounds that.
+const RESENT_MAX: usize = 128;
 /// A packet is not sent again within this time: the request was probably on its way when the last one left.
 const RESEND_INTERVAL_MIN: Duration = Duration::from_millis(20);
 /// Times that one packet is sent again.
 const RESENDS_MAX: u8 = 10;
 
 #[derive(Clone, Copy)]
-struct Entry {
-    out: u64,
+struct Run {
+    first: ExtSeqNo,
     shift: Shift,
-    stream: u8,
-    resends: u8,
-    /// Milliseconds since the epoch of the history; wraps after 49 days, which costs at most one resend.
-    resent_ms: u32,
+    /// `None` when the stream's numbers mean something else now.
+    stream: Option<u8>,
+}
+
+#[derive(Clone, Copy)]
+struct Resent {
+    out: ExtSeqNo,
+    times: u8,
+    at: Instant,
 }
 
 /// A packet that may be sent again.
@@ -33,48 +43,75 @@ pub struct Sent {
     pub stream: usize,
 }
 
+#[derive(Default)]
 pub struct History {
-    epoch: Instant,
-    entries: Box<[Entry]>,
+    /// Ascending; each holds up to the next one's first.
+    runs: VecDeque<Run>,
     highest: Option<ExtSeqNo>,
+    /// A ring, made when something is asked for.
+    resent: Vec<Resent>,
+    resent_next: usize,
 }
 
 impl History {
-    pub fn new(kind: MediaKind, epoch: Instant) -> Self {
-        let len = match kind {
-            MediaKind::Audio => AUDIO_LEN,
-            MediaKind::Video => VIDEO_LEN,
-        };
-        let empty = Entry { out: u64::MAX, shift: Shift::default(), stream: 0, resends: 0, resent_ms: 0 };
-        Self { epoch, entries: vec![empty; len].into_boxed_slice(), highest: None }
+    /// From number `first` on, packets of `stream` leave under `shift`. Nothing was sent from there on.
+    pub fn begin_run(&mut self, first: ExtSeqNo, shift: Shift, stream: usize) {
+        while self.runs.back().is_some_and(|run| run.first >= first) {
+            self.runs.pop_back();
+        }
+        if self.runs.len() == RUNS_MAX {
+            self.runs.pop_front();
+        }
+        self.runs.push_back(Run { first, shift, stream: Some(stream as u8) });
     }
 
-    pub fn record(&mut self, sent: &Sent) {
-        let index = self.index(sent.out);
-        self.highest = self.highest.max(Some(sent.out));
-        self.entries[index] =
-            Entry { out: sent.out.get(), shift: sent.shift, stream: sent.stream as u8, resends: 0, resent_ms: 0 };
+    /// What was sent so far cannot be sent again: the numbers of its sources mean something else now.
+    pub fn forget(&mut self) {
+        self.runs.clear();
+    }
+
+    /// As [`Self::forget`], for what was sent of one stream.
+    pub fn forget_stream(&mut self, stream: usize) {
+        for run in self.runs.iter_mut().filter(|run| run.stream == Some(stream as u8)) {
+            run.stream = None;
+        }
+    }
+
+    /// Notes that a number was used.
+    pub fn record(&mut self, out: ExtSeqNo) {
+        self.highest = self.highest.max(Some(out));
     }
 
     /// The packet that went out as `seq`, if it may be sent again now; that is then noted.
     pub fn resend(&mut self, now: Instant, seq: SeqNo) -> Option<Sent> {
-        let out = self.highest?.nearest(seq);
-        let now_ms = now.saturating_duration_since(self.epoch).as_millis() as u32;
-        let index = self.index(out);
-        let entry = &mut self.entries[index];
-        let too_soon =
-            entry.resends > 0 && now_ms.wrapping_sub(entry.resent_ms) < RESEND_INTERVAL_MIN.as_millis() as u32;
-        if entry.out != out.get() || entry.resends >= RESENDS_MAX || too_soon {
-            return None;
-        }
-        entry.resends += 1;
-        entry.resent_ms = now_ms;
-        let ext_seq = ExtSeqNo::new(entry.out.wrapping_sub(entry.shift.seq));
-        Some(Sent { out, ext_seq, shift: entry.shift, stream: usize::from(entry.stream) })
+        let highest = self.highest?;
+        // What was never sent may still become another packet's number.
+        let out = Some(highest.nearest(seq)).filter(|out| *out <= highest)?;
+        let run = *self.runs.iter().rev().find(|run| run.first <= out)?;
+        let stream = usize::from(run.stream?);
+        self.note_resent(now, out)?;
+        let ext_seq = ExtSeqNo::new(out.get().wrapping_sub(run.shift.seq));
+        Some(Sent { out, ext_seq, shift: run.shift, stream })
     }
 
-    fn index(&self, out: ExtSeqNo) -> usize {
-        out.get() as usize & (self.entries.len() - 1)
+    /// `None` when it was sent again too recently, or too often.
+    fn note_resent(&mut self, now: Instant, out: ExtSeqNo) -> Option<()> {
+        if let Some(known) = self.resent.iter_mut().find(|resent| resent.out == out) {
+            let too_soon = now.saturating_duration_since(known.at) < RESEND_INTERVAL_MIN;
+            if too_soon || known.times >= RESENDS_MAX {
+                return None;
+            }
+            known.times += 1;
+            known.at = now;
+            return Some(());
+        }
+        let resent = Resent { out, times: 1, at: now };
+        match self.resent.get_mut(self.resent_next) {
+            Some(oldest) => *oldest = resent,
+            None => self.resent.push(resent),
+        }
+        self.resent_next = (self.resent_next + 1) % RESENT_MAX;
+        Some(())
     }
 }
 
@@ -83,32 +120,75 @@ mod tests {
     use super::*;
     use crate::virtual_time::start;
 
-    fn sent(out: u64) -> Sent {
-        let shift = Shift { seq: 7_u64.wrapping_neg(), ..Shift::default() };
-        Sent { out: ExtSeqNo::new(out), ext_seq: ExtSeqNo::new(out + 7), shift, stream: 2 }
+    fn shift(seq: u64) -> Shift {
+        Shift { seq, ..Shift::default() }
+    }
+
+    fn number(out: u64) -> ExtSeqNo {
+        ExtSeqNo::new(out)
+    }
+
+    fn history(runs: &[(u64, u64, usize)], highest: u64) -> History {
+        let mut history = History::default();
+        for &(first, back, stream) in runs {
+            history.begin_run(number(first), shift(back), stream);
+        }
+        history.record(number(highest));
+        history
+    }
+
+    fn resend(history: &mut History, seq: u16) -> Option<(u64, u64, usize)> {
+        history.resend(start(), SeqNo::new(seq)).map(|sent| (sent.out.get(), sent.ext_seq.get(), sent.stream))
     }
 
     #[test]
-    fn a_number_finds_the_packet_that_it_stood_for_across_the_wrap() {
-        let (t0, mut history) = (start(), History::new(MediaKind::Audio, start()));
-        (65_500..65_600).for_each(|out| history.record(&sent(out)));
-        assert_eq!(history.resend(t0, SeqNo::new(65_520)), Some(sent(65_520)));
-        assert_eq!(history.resend(t0, SeqNo::new(10)), Some(sent(65_546)));
-        assert_eq!(history.resend(t0, SeqNo::new(100)), None);
+    fn a_number_finds_the_packet_that_it_stood_for_across_the_wrap_and_across_runs() {
+        // In the same stream one packet was left out; then another stream took over.
+        let mut history = history(&[(65_000, 65_000 - 7, 2), (65_540, 65_000 - 8, 2), (65_550, 60_000, 0)], 65_560);
+        assert_eq!(resend(&mut history, 65_520), Some((65_520, 527, 2)));
+        assert_eq!(resend(&mut history, 5), Some((65_541, 549, 2)));
+        assert_eq!(resend(&mut history, 20), Some((65_556, 5_556, 0)));
     }
 
     #[test]
-    fn what_is_overwritten_is_forgotten() {
-        let (t0, mut history) = (start(), History::new(MediaKind::Audio, start()));
-        (0..AUDIO_LEN as u64 + 1).for_each(|out| history.record(&sent(out)));
-        assert_eq!(history.resend(t0, SeqNo::new(0)), None);
-        assert!(history.resend(t0, SeqNo::new(1)).is_some());
+    fn what_was_not_sent_is_not_sent_again() {
+        let mut history = history(&[(100, 0, 0)], 120);
+        assert_eq!(resend(&mut history, 121), None);
+        assert_eq!(resend(&mut history, 99), None);
+        assert_eq!(History::default().resend(start(), SeqNo::new(0)), None);
+    }
+
+    #[test]
+    fn a_run_that_nothing_was_sent_of_gives_way() {
+        let mut history = history(&[(100, 50, 0), (110, 51, 0)], 105);
+        history.begin_run(number(106), shift(6), 1);
+        history.record(number(112));
+        assert_eq!(resend(&mut history, 111), Some((111, 105, 1)));
+        assert_eq!(resend(&mut history, 105), Some((105, 55, 0)));
+    }
+
+    #[test]
+    fn a_stream_that_began_anew_is_not_asked_for_what_went_before() {
+        let mut history = history(&[(0, 0, 0), (10, 0, 1), (20, 0, 0)], 30);
+        history.forget_stream(1);
+        assert_eq!(resend(&mut history, 15), None);
+        assert_eq!(resend(&mut history, 5), Some((5, 5, 0)));
+        history.forget();
+        assert_eq!(resend(&mut history, 25), None);
+    }
+
+    #[test]
+    fn old_runs_are_forgotten() {
+        let mut history = History::default();
+        (0..RUNS_MAX as u64 + 1).for_each(|run| history.begin_run(number(run * 10), shift(run), 0));
+        history.record(number(RUNS_MAX as u64 * 10 + 5));
+        assert_eq!(resend(&mut history, 5), None);
+        assert_eq!(resend(&mut history, 15), Some((15, 14, 0)));
     }
 
     #[test]
     fn one_packet_is_not_sent_again_at_once_nor_for_ever() {
-        let (mut now, mut history) = (start(), History::new(MediaKind::Video, start()));
-        history.record(&sent(5));
+        let (mut now, mut history) = (start(), history(&[(0, 0, 0)], 9));
         assert!(history.resend(now, SeqNo::new(5)).is_some());
         assert!(history.resend(now, SeqNo::new(5)).is_none());
         let mut resends = 1;
@@ -117,5 +197,14 @@ mod tests {
             resends += u8::from(history.resend(now, SeqNo::new(5)).is_some());
         }
         assert_eq!(resends, RESENDS_MAX);
+    }
+
+    #[test]
+    fn requests_for_many_packets_cost_bounded_memory() {
+        let mut history = history(&[(0, 0, 0)], 5_000);
+        for seq in 0..5_000 {
+            assert!(history.resend(start(), SeqNo::new(seq)).is_some());
+        }
+        assert_eq!(history.resent.len(), RESENT_MAX);
     }
 }

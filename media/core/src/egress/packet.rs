@@ -1,4 +1,6 @@
 //! What a forwarder knows of one incoming packet: read once, used for every subscriber.
+//!
+//! [`PacketInfo`] is what was read, and waits for its turn while the bytes lie in the ingress cache; [`Packet`] is both.
 
 use crate::codec::{self, vp8, vp9};
 use crate::egress::rewrite::Picture;
@@ -27,7 +29,9 @@ pub enum Descriptor {
     Av1,
 }
 
-pub struct Packet<'a> {
+/// What was read of a packet, without its bytes.
+#[derive(Clone, Copy)]
+pub struct PacketInfo {
     /// Index of its encoding in the track.
     pub stream: usize,
     pub ext_seq: ExtSeqNo,
@@ -36,9 +40,6 @@ pub struct Packet<'a> {
     pub payload_type: PayloadType,
     pub codec: Codec,
     pub timestamp: RtpTime,
-    pub payload: &'a [u8],
-    /// By position in [`PASSED_ON`].
-    values: [Option<&'a [u8]>; PASSED_ON.len()],
     pub descriptor: Descriptor,
     pub picture: Picture,
     /// A decoder can start here.
@@ -47,20 +48,77 @@ pub struct Packet<'a> {
     pub temporal_id: Option<u8>,
     /// A subscriber may step up to this temporal layer here.
     pub switching_up: bool,
+    payload: Span,
+    /// By position in [`PASSED_ON`].
+    values: [Span; PASSED_ON.len()],
+}
+
+/// A part of a packet. Nothing of interest starts at 0, which stands for absence.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Span {
+    start: u16,
+    len: u16,
+}
+
+impl Span {
+    /// `part` lies in `whole`, which is no longer than a datagram.
+    fn of(part: &[u8], whole: &[u8]) -> Self {
+        let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
+        Self { start: start as u16, len: part.len() as u16 }
+    }
+
+    fn read(self, whole: &[u8]) -> Option<&[u8]> {
+        let start = usize::from(self.start);
+        (start != 0).then(|| whole.get(start..start + usize::from(self.len)))?
+    }
+}
+
+/// A packet on its way out.
+#[derive(Clone, Copy)]
+pub struct Packet<'a> {
+    pub info: &'a PacketInfo,
+    /// Header and payload in plaintext, as they arrived.
+    bytes: &'a [u8],
 }
 
 impl<'a> Packet<'a> {
+    /// `bytes` are those that `info` was read from, or a copy.
+    pub fn new(info: &'a PacketInfo, bytes: &'a [u8]) -> Self {
+        Self { info, bytes }
+    }
+
+    /// Without padding; empty for a packet of padding alone.
+    pub fn payload(&self) -> &'a [u8] {
+        self.info.payload.read(self.bytes).unwrap_or_default()
+    }
+
+    /// The extension elements that are passed on.
+    pub fn extensions(&self) -> impl Iterator<Item = (HeaderExtension, &'a [u8])> {
+        let bytes = self.bytes;
+        PASSED_ON
+            .into_iter()
+            .zip(self.info.values)
+            .filter_map(move |(extension, value)| Some((extension, value.read(bytes)?)))
+    }
+
+    pub fn extension(&self, wanted: HeaderExtension) -> Option<&'a [u8]> {
+        self.extensions().find(|(extension, _)| *extension == wanted).map(|(_, value)| value)
+    }
+}
+
+impl PacketInfo {
     /// `None` when the payload type is not one of the track's.
-    pub fn new(track: &Track, stream: usize, ext_seq: ExtSeqNo, in_order: bool, rtp: &RtpPacket<'a>) -> Option<Self> {
+    pub fn read(track: &Track, stream: usize, ext_seq: ExtSeqNo, in_order: bool, rtp: &RtpPacket<'_>) -> Option<Self> {
         let codec = track.codec(rtp.payload_type())?.codec;
-        let mut values = [None; PASSED_ON.len()];
+        let bytes = rtp.as_bytes();
+        let mut values = [Span::default(); PASSED_ON.len()];
         for (id, value) in rtp.extensions() {
             let Some(extension) = track.extension(id) else { continue };
             if let Some(position) = PASSED_ON.iter().position(|e| *e == extension) {
-                values[position] = Some(value);
+                values[position] = Span::of(value, bytes);
             }
         }
-        let mut packet = Self {
+        let mut info = Self {
             stream,
             ext_seq,
             in_order,
@@ -68,40 +126,42 @@ impl<'a> Packet<'a> {
             payload_type: rtp.payload_type(),
             codec,
             timestamp: rtp.timestamp(),
-            payload: rtp.payload(),
-            values,
             descriptor: Descriptor::None,
             picture: Picture::default(),
             keyframe: false,
             start_of_picture: false,
             temporal_id: None,
             switching_up: false,
+            payload: Span::of(rtp.payload(), bytes),
+            values,
         };
-        packet.describe();
-        Some(packet)
+        info.describe(bytes);
+        Some(info)
     }
 
-    /// The extension elements that are passed on.
-    pub fn extensions(&self) -> impl Iterator<Item = (HeaderExtension, &'a [u8])> {
-        PASSED_ON.into_iter().zip(self.values).filter_map(|(extension, value)| Some((extension, value?)))
+    /// Without padding.
+    pub fn payload_len(&self) -> usize {
+        usize::from(self.payload.len)
     }
 
-    pub fn extension(&self, wanted: HeaderExtension) -> Option<&'a [u8]> {
-        self.extensions().find(|(extension, _)| *extension == wanted).map(|(_, value)| value)
+    /// Sent to probe the path, with nothing in it.
+    pub fn is_padding(&self) -> bool {
+        self.payload.len == 0
     }
 
-    fn describe(&mut self) {
+    fn describe(&mut self, bytes: &[u8]) {
+        let payload = self.payload.read(bytes).unwrap_or_default();
         match self.codec {
             Codec::Opus | Codec::Red => {}
-            Codec::Vp8 => self.describe_vp8(),
-            Codec::Vp9 => self.describe_vp9(),
-            Codec::H264 => self.keyframe = codec::is_keyframe_start(Codec::H264, self.payload, None),
-            Codec::Av1 => self.describe_av1(),
+            Codec::Vp8 => self.describe_vp8(payload),
+            Codec::Vp9 => self.describe_vp9(payload),
+            Codec::H264 => self.keyframe = codec::is_keyframe_start(Codec::H264, payload, None),
+            Codec::Av1 => self.describe_av1(bytes, payload),
         }
     }
 
-    fn describe_vp8(&mut self) {
-        let Some(descriptor) = vp8::parse(self.payload) else { return };
+    fn describe_vp8(&mut self, payload: &[u8]) {
+        let Some(descriptor) = vp8::parse(payload) else { return };
         self.descriptor = Descriptor::Vp8(descriptor);
         self.picture = Picture { id: descriptor.picture_id.map(|(id, _)| id), tl0: descriptor.tl0_pic_idx };
         self.keyframe = descriptor.is_keyframe;
@@ -110,8 +170,8 @@ impl<'a> Packet<'a> {
         self.switching_up = descriptor.layer_sync || descriptor.is_keyframe;
     }
 
-    fn describe_vp9(&mut self) {
-        let Some(descriptor) = vp9::parse(self.payload) else { return };
+    fn describe_vp9(&mut self, payload: &[u8]) {
+        let Some(descriptor) = vp9::parse(payload) else { return };
         self.descriptor = Descriptor::Vp9(descriptor);
         self.picture = Picture { id: descriptor.picture_id.map(|(id, _)| id), tl0: descriptor.tl0_pic_idx };
         self.keyframe = descriptor.is_keyframe;
@@ -120,9 +180,10 @@ impl<'a> Packet<'a> {
         self.switching_up = descriptor.switching_up || descriptor.is_keyframe;
     }
 
-    fn describe_av1(&mut self) {
-        let dependency = self.extension(HeaderExtension::DependencyDescriptor);
-        self.keyframe = codec::is_keyframe_start(Codec::Av1, self.payload, dependency);
+    fn describe_av1(&mut self, bytes: &[u8], payload: &[u8]) {
+        let position = PASSED_ON.iter().position(|extension| *extension == HeaderExtension::DependencyDescriptor);
+        let dependency = position.and_then(|position| self.values[position].read(bytes));
+        self.keyframe = codec::is_keyframe_start(Codec::Av1, payload, dependency);
         if let Some(descriptor) = dependency.and_then(codec::av1::parse) {
             self.descriptor = Descriptor::Av1;
             self.picture = Picture { id: Some(descriptor.frame_number), tl0: None };

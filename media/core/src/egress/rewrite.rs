@@ -105,6 +105,11 @@ impl Rewriter {
         self.shifts.back().map(|(_, shift)| *shift)
     }
 
+    /// The outgoing number from which on the newest shift holds, and that shift.
+    pub fn newest_run(&self) -> Option<(ExtSeqNo, Shift)> {
+        self.shifts.back().map(|(from, shift)| (ExtSeqNo::new(from.get().wrapping_add(shift.seq)), *shift))
+    }
+
     /// Notes that a packet went out under `shift`.
     pub fn sent(&mut self, now: Instant, ext_seq: ExtSeqNo, timestamp: RtpTime, picture: Picture, shift: Shift) {
         let out = ext_seq.get().wrapping_add(shift.seq);

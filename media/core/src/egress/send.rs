@@ -10,7 +10,8 @@ use crate::ids::{ExtSeqNo, PayloadType, Ssrc};
 use crate::limits::DATAGRAM_LEN_MAX;
 use crate::params::{HeaderExtension, MediaKind};
 use crate::transport::srtp::SrtpOutbound;
-use crate::wire::rtp::{HeaderFields, header_size, write_header};
+use crate::wire::rtp::{HeaderFields, PADDING_BIT, header_size, write_header};
+use crate::worker::pending::PADDING_LEN_MAX;
 use smallvec::SmallVec;
 
 /// The original sequence number in front of a retransmitted payload (RFC 4588 section 4).
@@ -41,7 +42,7 @@ pub fn send(
     out: &mut SendBatch,
 ) -> Result<usize, DropReason> {
     let len = compose(subscription, outlet, packet, outgoing, &Form::Original, out)?;
-    subscription.count_sent(packet.payload.len());
+    subscription.count_sent(packet.payload().len());
     Ok(len)
 }
 
@@ -53,11 +54,9 @@ pub fn retransmit(
     outgoing: &Outgoing,
     out: &mut SendBatch,
 ) -> Result<usize, DropReason> {
-    let form = match (subscription.rtx_ssrc, outgoing.mapping.rtx) {
-        (Some(ssrc), Some(payload_type)) => {
-            Form::Retransmission { payload_type, ssrc, seq: subscription.next_rtx_seq() }
-        }
-        _ => Form::Original,
+    let form = match subscription.sends_again_as(outgoing.mapping) {
+        Some((payload_type, ssrc)) => Form::Retransmission { payload_type, ssrc, seq: subscription.next_rtx_seq() },
+        None => Form::Original,
     };
     compose(subscription, outlet, packet, outgoing, &form, out)
 }
@@ -74,18 +73,25 @@ fn compose(
     let mut descriptor = [0; DEPENDENCY_DESCRIPTOR_LEN_MAX];
     let elements = elements(subscription, packet, shift, &mut descriptor);
     let payload = if outgoing.mapping.strip_red {
-        red::primary(packet.payload).ok_or(DropReason::RtpMalformed)?.0
+        red::primary(packet.payload()).ok_or(DropReason::RtpMalformed)?.0
     } else {
-        packet.payload
+        packet.payload()
     };
     let (payload_type, ssrc, index, osn_len) = match *form {
         Form::Original => (outgoing.mapping.to, subscription.ssrc, outgoing.sent.out, 0),
         Form::Retransmission { payload_type, ssrc, seq } => (payload_type, ssrc, seq, OSN_LEN),
     };
-    let fields =
-        HeaderFields { marker: packet.marker, payload_type, seq: index.seq(), timestamp: outgoing.timestamp, ssrc };
+    let fields = HeaderFields {
+        marker: packet.info.marker,
+        payload_type,
+        seq: index.seq(),
+        timestamp: outgoing.timestamp,
+        ssrc,
+    };
     let header_len = header_size(&elements);
-    let len = header_len + osn_len + payload.len() + outlet.srtp.rtp_overhead();
+    let zeros_and_count = padding(outgoing.padding_len);
+    let padding = &zeros_and_count[PADDING_LEN_MAX - outgoing.padding_len..];
+    let len = header_len + osn_len + payload.len() + padding.len() + outlet.srtp.rtp_overhead();
     if len > DATAGRAM_LEN_MAX {
         return Err(DropReason::TooLarge);
     }
@@ -93,21 +99,32 @@ fn compose(
         MediaKind::Audio => Priority::High,
         MediaKind::Video => Priority::Normal,
     };
-    let rewritten = touches_picture(shift) && matches!(packet.descriptor, Descriptor::Vp8(_) | Descriptor::Vp9(_));
+    let rewritten = touches_picture(shift) && matches!(packet.info.descriptor, Descriptor::Vp8(_) | Descriptor::Vp9(_));
     let pushed = out.push_with(outlet.to, priority, len, |buffer| {
         write_header(buffer, &fields, &elements);
+        if !padding.is_empty() {
+            buffer[0] |= PADDING_BIT;
+        }
         if osn_len == 0 && !rewritten {
-            return outlet.srtp.seal_rtp_from(ssrc, index, buffer, header_len, payload).is_ok();
+            return outlet.srtp.seal_padded_rtp_from(ssrc, index, buffer, header_len, (payload, padding)).is_ok();
         }
         let osn = outgoing.sent.out.seq().get().to_be_bytes();
-        buffer[header_len..header_len + osn_len].copy_from_slice(&osn[..osn_len]);
-        let start = header_len + osn_len;
-        let body = &mut buffer[start..start + payload.len()];
-        body.copy_from_slice(payload);
-        rewrite_descriptor(body, packet, shift);
+        let (osn_at, body_at) = (header_len, header_len + osn_len);
+        let padding_at = body_at + payload.len();
+        buffer[osn_at..body_at].copy_from_slice(&osn[..osn_len]);
+        buffer[body_at..padding_at].copy_from_slice(payload);
+        buffer[padding_at..padding_at + padding.len()].copy_from_slice(padding);
+        rewrite_descriptor(&mut buffer[body_at..padding_at], packet, shift);
         outlet.srtp.seal_rtp_in_place(ssrc, index, buffer, header_len).is_ok()
     });
     if pushed { Ok(len) } else { Err(DropReason::QueueFull) }
+}
+
+/// Padding of `len` bytes stands at the end: zeros, and the count that includes itself (RFC 3550 section 5.1).
+fn padding(len: usize) -> [u8; PADDING_LEN_MAX] {
+    let mut bytes = [0; PADDING_LEN_MAX];
+    bytes[PADDING_LEN_MAX - 1] = len as u8;
+    bytes
 }
 
 /// The header extension elements under the subscriber's ids: its MID, and what is passed on.
@@ -138,16 +155,16 @@ fn elements<'a>(
     if let Some((id, value)) = copied {
         let copy = &mut descriptor[..value.len()];
         copy.copy_from_slice(value);
-        av1::patch_frame_number(copy, packet.picture.id.unwrap_or(0).wrapping_add(shift.picture));
+        av1::patch_frame_number(copy, packet.info.picture.id.unwrap_or(0).wrapping_add(shift.picture));
         elements.push((id, &*copy));
     }
     elements
 }
 
 fn rewrite_descriptor(body: &mut [u8], packet: &Packet<'_>, shift: Shift) {
-    let id = packet.picture.id.unwrap_or(0).wrapping_add(shift.picture);
-    let tl0 = packet.picture.tl0.unwrap_or(0).wrapping_add(shift.tl0);
-    match &packet.descriptor {
+    let id = packet.info.picture.id.unwrap_or(0).wrapping_add(shift.picture);
+    let tl0 = packet.info.picture.tl0.unwrap_or(0).wrapping_add(shift.tl0);
+    match &packet.info.descriptor {
         Descriptor::Vp8(descriptor) => vp8::patch(body, descriptor, id, tl0),
         Descriptor::Vp9(descriptor) => vp9::patch(body, descriptor, id),
         Descriptor::None | Descriptor::Av1 => {}

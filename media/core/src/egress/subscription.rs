@@ -2,7 +2,7 @@
 
 use crate::drops::DropReason;
 use crate::egress::history::{History, Sent};
-use crate::egress::packet::Packet;
+use crate::egress::packet::PacketInfo;
 use crate::egress::rewrite::{Rewriter, Shift, Takeover};
 use crate::ids::{ExtSeqNo, PayloadType, RtpTime, Ssrc, SubscriptionId};
 use crate::ingress::track::Track;
@@ -51,6 +51,7 @@ pub struct Outgoing {
     pub mapping: PayloadMapping,
     pub sent: Sent,
     pub timestamp: RtpTime,
+    pub padding_len: usize,
 }
 
 /// A subscription's place: who gets what.
@@ -63,7 +64,7 @@ pub struct Binding {
 
 impl Subscription {
     /// `first_seq` and `first_rtx_seq` are random (RFC 3550 section 5.1).
-    pub fn new(now: Instant, binding: &Binding, send: &SendParameters, first_seq: u16, first_rtx_seq: u16) -> Self {
+    pub fn new(binding: &Binding, send: &SendParameters, first_seq: u16, first_rtx_seq: u16) -> Self {
         let mut payload_index = Box::new([0; 128]);
         for (index, mapping) in send.payloads.iter().enumerate().take(128) {
             payload_index[usize::from(mapping.from.get())] = index as u8 + 1;
@@ -84,7 +85,7 @@ impl Subscription {
             limit: LayerLimit::ALL,
             current: None,
             target: None,
-            history: History::new(binding.kind, now),
+            history: History::default(),
             packets_sent: 0,
             octets_sent: 0,
             last_sent: None,
@@ -116,6 +117,7 @@ impl Subscription {
     /// Forgets the current source: its next packet is a fresh start.
     pub fn detach(&mut self) {
         self.current = None;
+        self.history.forget();
     }
 
     /// Chooses the encoding anew. `true` when a keyframe of the target is needed.
@@ -125,6 +127,12 @@ impl Subscription {
             self.current = None;
         }
         self.is_waiting_for_keyframe()
+    }
+
+    /// As which payload type and SSRC packets are sent again. Without, they leave under their own number, and must then be
+    /// what they were byte for byte: SRTP must not encrypt two packets under one index. Such packets are not padded.
+    pub fn sends_again_as(&self, mapping: PayloadMapping) -> Option<(PayloadType, Ssrc)> {
+        mapping.rtx.zip(self.rtx_ssrc)
     }
 
     pub fn next_rtx_seq(&mut self) -> ExtSeqNo {
@@ -139,7 +147,7 @@ impl Subscription {
     }
 
     /// Decides about one packet and, when it is to go out, gives it its numbers.
-    pub fn select(&mut self, now: Instant, track: &Track, packet: &Packet<'_>) -> Result<Outgoing, DropReason> {
+    pub fn select(&mut self, now: Instant, track: &Track, packet: &PacketInfo) -> Result<Outgoing, DropReason> {
         if self.paused {
             return Err(DropReason::Paused);
         }
@@ -152,13 +160,13 @@ impl Subscription {
         self.rewriter.sent(now, packet.ext_seq, packet.timestamp, packet.picture, shift);
         let out = ExtSeqNo::new(packet.ext_seq.get().wrapping_add(shift.seq));
         let sent = Sent { out, ext_seq: packet.ext_seq, shift, stream: packet.stream };
-        self.history.record(&sent);
+        self.history.record(out);
         self.last_sent = Some(now);
-        Ok(Outgoing { mapping, sent, timestamp: packet.timestamp.wrapping_add(shift.time) })
+        Ok(Outgoing { mapping, sent, timestamp: packet.timestamp.wrapping_add(shift.time), padding_len: 0 })
     }
 
     /// Begins to forward the packet's encoding, if it is the one wanted and can be decoded from here.
-    fn start(&mut self, now: Instant, track: &Track, packet: &Packet<'_>) -> Result<(), DropReason> {
+    fn start(&mut self, now: Instant, track: &Track, packet: &PacketInfo) -> Result<(), DropReason> {
         if self.target != Some(packet.stream) {
             return Err(DropReason::OtherLayer);
         }
@@ -179,13 +187,14 @@ impl Subscription {
         };
         self.rewriter.take_over(now, &source);
         self.current = Some(packet.stream);
+        self.begin_run(packet.stream);
         self.temporal = self.limit.temporal;
         self.skipping = false;
         Ok(())
     }
 
     /// Leaves out pictures above the wanted temporal layer, and closes the gap that they leave.
-    fn filter_temporal(&mut self, packet: &Packet<'_>) -> Result<(), DropReason> {
+    fn filter_temporal(&mut self, packet: &PacketInfo) -> Result<(), DropReason> {
         let Some(temporal_id) = packet.temporal_id else { return Ok(()) };
         if packet.start_of_picture {
             if self.limit.temporal < self.temporal || packet.switching_up {
@@ -198,14 +207,22 @@ impl Subscription {
         }
         if packet.in_order {
             self.rewriter.skip(packet.ext_seq, packet.start_of_picture);
+            self.begin_run(packet.stream);
         }
         Err(DropReason::OtherLayer)
     }
 
     /// Closes the gap of a packet that carries nothing.
-    pub fn skip_padding(&mut self, stream: usize, ext_seq: ExtSeqNo) {
-        if self.current == Some(stream) {
-            self.rewriter.skip(ext_seq, false);
+    pub fn skip_padding(&mut self, packet: &PacketInfo) {
+        if packet.in_order && self.current == Some(packet.stream) {
+            self.rewriter.skip(packet.ext_seq, false);
+            self.begin_run(packet.stream);
+        }
+    }
+
+    fn begin_run(&mut self, stream: usize) {
+        if let Some((first, shift)) = self.rewriter.newest_run() {
+            self.history.begin_run(first, shift, stream);
         }
     }
 
@@ -216,9 +233,9 @@ impl Subscription {
     }
 
     /// How a packet sent before leaves again; `None` when the payload type is no longer negotiated.
-    pub fn outgoing_again(&self, sent: Sent, packet: &Packet<'_>) -> Option<Outgoing> {
+    pub fn outgoing_again(&self, sent: Sent, packet: &PacketInfo) -> Option<Outgoing> {
         let mapping = self.mapping(packet.payload_type)?;
-        Some(Outgoing { mapping, sent, timestamp: packet.timestamp.wrapping_add(sent.shift.time) })
+        Some(Outgoing { mapping, sent, timestamp: packet.timestamp.wrapping_add(sent.shift.time), padding_len: 0 })
     }
 }
 

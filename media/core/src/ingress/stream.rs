@@ -170,7 +170,7 @@ mod tests {
         for seq in [10, 12] {
             let ext_seq = ExtSeqNo::new(seq);
             assert!(matches!(stream.arrived(t0, ext_seq, RtpTime::new(0), 90_000), Arrival::New { .. }));
-            stream.cache.insert(ext_seq, &[1, 2, 3]);
+            stream.cache.insert(t0, ext_seq, &[1, 2, 3]);
         }
         let recovered = stream.recovered(t0, SeqNo::new(11));
         assert_eq!(recovered, Arrival::New { ext_seq: ExtSeqNo::new(11), in_order: false, gap: Gap::None });

@@ -6,6 +6,7 @@ use crate::ingress::stream::Stream;
 use crate::limits::ENCODINGS_MAX;
 use crate::params::{CodecParameters, ExtensionId, HeaderExtension, MediaKind, ReceiveSection};
 use crate::worker::keys::{PeerKey, SubscriptionKey};
+use crate::worker::pending::Queue;
 use smallvec::SmallVec;
 use std::time::Instant;
 
@@ -20,6 +21,8 @@ pub struct Track {
     pub streams: SmallVec<[Stream; ENCODINGS_MAX]>,
     pub subscriptions: Vec<SubscriptionKey>,
     pub meter: LevelMeter,
+    /// Its packets that were taken in and not yet sent on.
+    pub(crate) waiting: Option<Queue>,
     /// Where the next walk over the subscriptions starts: nobody is always last.
     walk_start: usize,
     codecs: Vec<CodecParameters>,
@@ -44,6 +47,7 @@ impl Track {
             streams,
             subscriptions: Vec::new(),
             meter: LevelMeter::default(),
+            waiting: None,
             walk_start: 0,
             codecs: Vec::new(),
             codec_index: Box::new([0; 128]),

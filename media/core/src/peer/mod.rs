@@ -21,6 +21,8 @@ pub struct Peer {
     pub routes: Routes,
     pub tracks: Vec<TrackKey>,
     pub subscriptions: Vec<SubscriptionKey>,
+    /// Those of them that have packets waiting, while packets are sent on.
+    pub due: Vec<SubscriptionKey>,
     pub transport_cc: TransportCc,
     pub clock: PublisherClock,
     pub timers: Timers,
@@ -40,6 +42,7 @@ impl Peer {
             routes: Routes::default(),
             tracks: Vec::new(),
             subscriptions: Vec::new(),
+            due: Vec::new(),
             transport_cc: TransportCc::default(),
             clock: PublisherClock::default(),
             timers: Timers::default(),

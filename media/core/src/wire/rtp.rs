@@ -11,7 +11,8 @@ pub const RTP_HEADER_LEN: usize = 12;
 pub const ELEMENTS_MAX: usize = 32;
 
 const VERSION_BITS: u8 = 2 << 6;
-const PADDING_BIT: u8 = 1 << 5;
+/// In the first byte.
+pub const PADDING_BIT: u8 = 1 << 5;
 const EXTENSION_BIT: u8 = 1 << 4;
 /// RFC 8285 section 4.2.
 const ONE_BYTE_PROFILE: u16 = 0xbede;

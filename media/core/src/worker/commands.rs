@@ -223,7 +223,7 @@ impl Worker {
         // A number below 2^15 leaves half the range before the first wrap (RFC 3711 section 3.3.1 has the receiver guess).
         let (first, first_rtx) = (self.random.random::<u16>() >> 1, self.random.random::<u16>() >> 1);
         let binding = Binding { id, peer, track: track_key, kind: self.tracks[track_key].kind };
-        let key = self.subscriptions.insert(Subscription::new(now, &binding, send, first, first_rtx));
+        let key = self.subscriptions.insert(Subscription::new(&binding, send, first, first_rtx));
         self.subscriptions_by_id.insert(id, key);
         self.tracks[track_key].subscriptions.push(key);
         self.peers[peer].subscriptions.push(key);

@@ -3,7 +3,7 @@
 use super::Worker;
 use crate::batch::SendBatch;
 use crate::drops::DropReason;
-use crate::egress::packet::Packet;
+use crate::egress::packet::{Packet, PacketInfo};
 use crate::egress::send::{self, Outlet};
 use crate::ids::{SeqNo, Ssrc};
 use crate::ingress::clock::SenderReportMark;
@@ -118,8 +118,9 @@ impl Worker {
         }
         let (to, srtp) = peer.outlet().ok_or(DropReason::SubscriberNotConnected)?;
         let rtp = RtpPacket::parse(stored).map_err(|_| DropReason::NotInCache)?;
-        let packet = Packet::new(track, sent.stream, sent.ext_seq, false, &rtp).ok_or(DropReason::NotInCache)?;
-        let outgoing = subscription.outgoing_again(sent, &packet).ok_or(DropReason::NoPayloadMapping)?;
+        let info = PacketInfo::read(track, sent.stream, sent.ext_seq, false, &rtp).ok_or(DropReason::NotInCache)?;
+        let packet = Packet::new(&info, stored);
+        let outgoing = subscription.outgoing_again(sent, &info).ok_or(DropReason::NoPayloadMapping)?;
         let outlet = Outlet { to, srtp, kind: track.kind };
         send::retransmit(subscription, &outlet, &packet, &outgoing, out).map(|_| ())
     }

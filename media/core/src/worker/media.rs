@@ -1,12 +1,11 @@
-//! The way of one RTP packet: open, find its track, take note, walk the routing table.
+//! The way of one RTP packet in: open, find its track, take note, keep it.
 
+use super::Worker;
 use super::commands::find_stream;
-use super::{Subscription, Track, Worker};
 use crate::batch::SendBatch;
 use crate::control::{Event, RoomEvent};
 use crate::drops::DropReason;
-use crate::egress::packet::Packet;
-use crate::egress::send::{self, Outlet};
+use crate::egress::packet::{Packet, PacketInfo};
 use crate::ids::{ExtSeqNo, SeqNo, Ssrc};
 use crate::ingress::loss::Gap;
 use crate::ingress::stream::Arrival;
@@ -76,8 +75,10 @@ impl Worker {
         }
         if stream.ssrc.is_some_and(|before| before != ssrc) {
             for key in &track.subscriptions {
-                let subscription = self.subscriptions.get_mut(*key).filter(|s| s.current == Some(target.stream));
-                if let Some(subscription) = subscription {
+                let Some(subscription) = self.subscriptions.get_mut(*key) else { continue };
+                // A number in its history would find a packet of the new SSRC.
+                subscription.history.forget_stream(target.stream);
+                if subscription.current == Some(target.stream) {
                     subscription.detach();
                 }
             }
@@ -152,33 +153,30 @@ impl Worker {
             self.note_started(target.track);
             self.choose_layers(now, target.track);
         }
-        let Self { tracks, subscriptions, .. } = self;
-        let track = tracks.get_mut(target.track).ok_or(DropReason::UnknownStream)?;
-        if rtp.payload().is_empty() {
-            let row = track.subscriptions.iter().filter(|_| in_order);
-            for subscription in row {
-                if let Some(subscription) = subscriptions.get_mut(*subscription) {
-                    subscription.skip_padding(target.stream, ext_seq);
-                }
-            }
+        if !self.pending.takes_more() {
+            self.send_pending(now, out);
+        }
+        let track = self.tracks.get_mut(target.track).ok_or(DropReason::UnknownStream)?;
+        let info =
+            PacketInfo::read(track, target.stream, ext_seq, in_order, rtp).ok_or(DropReason::UnknownPayloadType)?;
+        if info.is_padding() {
+            self.pending.push(target.track, track, info);
             return Err(DropReason::Padding);
         }
-        let packet = Packet::new(track, target.stream, ext_seq, in_order, rtp).ok_or(DropReason::UnknownPayloadType)?;
-        if let Some(level) = audio_level(&packet) {
+        if let Some(level) = audio_level(&Packet::new(&info, rtp.as_bytes())) {
             track.meter.note(level);
         }
         let stream = &mut track.streams[target.stream];
-        stream.cache.insert(ext_seq, rtp.as_bytes());
-        if packet.keyframe {
+        stream.cache.insert(now, ext_seq, rtp.as_bytes());
+        if info.keyframe {
             stream.keyframe_arrived();
         }
         if track.muted {
             return Err(DropReason::Muted);
         }
-        self.forward(now, target.track, &packet, out);
+        self.pending.push(target.track, track, info);
         if !was_active {
-            // Whoever could not start with this packet needs a keyframe.
-            self.retarget_track(now, target.track, out);
+            self.pending.note_started(target.track);
         }
         Ok(())
     }
@@ -209,39 +207,6 @@ impl Worker {
             self.events.push_back(RoomEvent { room: peer.room, event: Event::TrackStarted { track: track.id } });
         }
     }
-
-    /// The walk: one packet to every subscription of its track.
-    fn forward(&mut self, now: Instant, key: TrackKey, packet: &Packet<'_>, out: &mut SendBatch) {
-        let Self { peers, tracks, subscriptions, stats, .. } = self;
-        let Some(track) = tracks.get_mut(key) else { return };
-        let start = track.next_walk_start();
-        let (after, before) = track.subscriptions.split_at(start.min(track.subscriptions.len()));
-        for &key in before.iter().chain(after) {
-            let Some(subscription) = subscriptions.get_mut(key) else { continue };
-            let Some(peer) = peers.get(subscription.peer) else { continue };
-            match deliver(now, track, subscription, peer, packet, out) {
-                Ok(len) => {
-                    stats.rtp_forwarded += 1;
-                    stats.rtp_forwarded_bytes += len as u64;
-                }
-                Err(reason) => stats.drops.count(reason),
-            }
-        }
-    }
-}
-
-fn deliver(
-    now: Instant,
-    track: &Track,
-    subscription: &mut Subscription,
-    peer: &Peer,
-    packet: &Packet<'_>,
-    out: &mut SendBatch,
-) -> Result<usize, DropReason> {
-    let (to, srtp) = peer.outlet().ok_or(DropReason::SubscriberNotConnected)?;
-    let outgoing = subscription.select(now, track, packet)?;
-    let outlet = Outlet { to, srtp, kind: track.kind };
-    send::send(subscription, &outlet, packet, &outgoing, out)
 }
 
 /// Notes the packet's transport-wide number. `true` when a feedback message became due by it.

@@ -1,13 +1,15 @@
 //! The root of the core: one worker's peers, tracks and subscriptions, and the routing table that they form.
 //!
-//! Here is what enters and what leaves; `commands` changes the tables, `media` walks them for each RTP packet, `feedback`
-//! reads RTCP, `reports` writes it.
+//! Here is what enters and what leaves; `commands` changes the tables, `media` takes RTP packets in, `forward` sends them on
+//! from where they are `pending`, `feedback` reads RTCP, `reports` writes it.
 
 mod commands;
 mod deadlines;
 mod feedback;
+mod forward;
 mod levels;
 mod media;
+pub(crate) mod pending;
 mod reports;
 
 pub mod keys;
@@ -33,6 +35,7 @@ use deadlines::Deadlines;
 use foldhash::fast::FixedState;
 use keys::{PeerKey, SubscriptionKey, TrackKey};
 use levels::Rooms;
+use pending::Pending;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use slotmap::SlotMap;
@@ -92,6 +95,7 @@ pub struct Worker {
     peers_by_address: Table<SocketAddr, PeerKey>,
     peers_by_ufrag: Table<String, PeerKey>,
     rooms: Rooms,
+    pending: Pending,
     deadlines: Deadlines,
     events: VecDeque<RoomEvent>,
     stats: WorkerStats,
@@ -117,6 +121,7 @@ impl Worker {
             peers_by_address: HashMap::with_hasher(hasher.clone()),
             peers_by_ufrag: HashMap::with_hasher(hasher.clone()),
             rooms: Rooms::new(hasher),
+            pending: Pending::default(),
             deadlines: Deadlines::default(),
             events: VecDeque::new(),
             stats: WorkerStats::default(),
@@ -125,12 +130,15 @@ impl Worker {
     }
 
     pub fn handle_command(&mut self, now: Instant, command: Command, out: &mut SendBatch) {
+        // What waits was taken in by the tables as they were.
+        self.send_pending(now, out);
         if let Err(reason) = self.apply(now, command, out) {
             self.stats.drops.count(reason);
         }
     }
 
-    /// Takes one datagram; it is decrypted in place.
+    /// Takes one datagram; it is decrypted in place. Media waits for [`Worker::poll_transmit`]; what else is to be said, and
+    /// media when too much of it waits, goes to `out` at once.
     pub fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8], out: &mut SendBatch) {
         self.stats.datagrams_received += 1;
         self.stats.bytes_received += datagram.len() as u64;

@@ -26,17 +26,18 @@ impl GcmCipher {
         Ok(Self { key: LessSafeKey::new(key), salt })
     }
 
-    /// Writes the ciphertext of `plain` to `out`, which has the same length, and the tag to `tag`.
+    /// Writes the ciphertext of `plain` to `out`, which has the same length, then that of `extra` and the tag to
+    /// `extra_and_tag`.
     pub(super) fn seal_from(
         &self,
         (ssrc, index): (Ssrc, u64),
         aad: &[u8],
-        plain: &[u8],
+        (plain, extra): (&[u8], &[u8]),
         out: &mut [u8],
-        tag: &mut [u8],
+        extra_and_tag: &mut [u8],
     ) -> Result<(), SrtpError> {
         self.key
-            .seal_out_of_place_scatter(self.nonce(ssrc, index), Aad::from(aad), plain, out, &[], tag)
+            .seal_out_of_place_scatter(self.nonce(ssrc, index), Aad::from(aad), plain, out, extra, extra_and_tag)
             .map_err(|_| SrtpError::Length)
     }
 

@@ -57,16 +57,29 @@ impl SrtpOutbound {
         header_len: usize,
         payload: &[u8],
     ) -> Result<(), SrtpError> {
+        self.seal_padded_rtp_from(ssrc, index, out, header_len, (payload, &[]))
+    }
+
+    /// As [`Self::seal_rtp_from`], with padding behind the payload. The header says that there is some.
+    pub fn seal_padded_rtp_from(
+        &self,
+        ssrc: Ssrc,
+        index: ExtSeqNo,
+        out: &mut [u8],
+        header_len: usize,
+        (payload, padding): (&[u8], &[u8]),
+    ) -> Result<(), SrtpError> {
         check_rtp(out, header_len, ssrc, index)?;
         let (header, rest) = out.split_at_mut_checked(header_len).ok_or(SrtpError::Length)?;
-        if rest.len() != payload.len() + self.rtp_overhead() {
+        if rest.len() != payload.len() + padding.len() + self.rtp_overhead() {
             return Err(SrtpError::Length);
         }
-        let (body, tag) = rest.split_at_mut_checked(payload.len()).ok_or(SrtpError::Length)?;
+        let (body, rest) = rest.split_at_mut_checked(payload.len()).ok_or(SrtpError::Length)?;
         match &self.rtp {
-            SessionCipher::Gcm(gcm) => gcm.seal_from((ssrc, index.get()), header, payload, body, tag),
+            SessionCipher::Gcm(gcm) => gcm.seal_from((ssrc, index.get()), header, (payload, padding), body, rest),
             SessionCipher::Cm(_) => {
                 body.copy_from_slice(payload);
+                rest.get_mut(..padding.len()).ok_or(SrtpError::Length)?.copy_from_slice(padding);
                 self.seal_rtp_in_place(ssrc, index, out, header_len)
             }
         }

@@ -118,8 +118,15 @@ impl Scene {
         self.worker.handle_command(self.now, command, &mut self.out);
     }
 
-    /// Seals a packet as `member` and hands it to the worker. Returns the datagram as it was sent.
+    /// Seals a packet as `member`, hands it to the worker and has it sent on. Returns the datagram as it was sent.
     pub(super) fn send(&mut self, member: usize, rtp: &Rtp<'_>) -> Vec<u8> {
+        let datagram = self.take_in(member, rtp);
+        while self.worker.poll_transmit(self.now, &mut self.out) {}
+        datagram
+    }
+
+    /// As [`Self::send`], but what is to be sent on waits.
+    pub(super) fn take_in(&mut self, member: usize, rtp: &Rtp<'_>) -> Vec<u8> {
         let fields = HeaderFields {
             marker: false,
             payload_type: pt(rtp.payload_type),
@@ -134,7 +141,8 @@ impl Scene {
         sends
             .seal_rtp_from(Ssrc::new(rtp.ssrc), ExtSeqNo::new(rtp.seq), &mut datagram, header_len, rtp.payload)
             .unwrap();
-        self.inject(member, &datagram);
+        let path = self.members[member].path;
+        self.worker.handle_datagram(self.now, path, &mut datagram.clone(), &mut self.out);
         datagram
     }
 
@@ -149,6 +157,7 @@ impl Scene {
     pub(super) fn inject(&mut self, member: usize, datagram: &[u8]) {
         let path = self.members[member].path;
         self.worker.handle_datagram(self.now, path, &mut datagram.to_vec(), &mut self.out);
+        while self.worker.poll_transmit(self.now, &mut self.out) {}
     }
 
     /// Lets time pass, running the worker's timers as they come due.

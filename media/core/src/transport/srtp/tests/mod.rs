@@ -54,6 +54,25 @@ fn sealed_rtp(out: &SrtpOutbound, ssrc: u32, index: u64, payload: &[u8]) -> Vec<
     packet
 }
 
+#[test]
+fn padding_is_sealed_as_if_it_stood_behind_the_payload() {
+    for profile in SrtpProfile::ALL {
+        let (outbound, _) = pair(profile);
+        for (index, (payload_len, padding_len)) in
+            [(983, 1), (1_000, 16), (0, 4), (17, 3), (32, 16)].into_iter().enumerate()
+        {
+            let (payload, padding) = (vec![5; payload_len], vec![6; padding_len]);
+            let whole = sealed_rtp(&outbound, 5, index as u64, &[&payload[..], &padding[..]].concat());
+            let mut in_parts = plain_rtp(5, index as u64, &[]);
+            in_parts.resize(whole.len(), 0xee);
+            let parts = (&payload[..], &padding[..]);
+            let index = ExtSeqNo::new(index as u64);
+            outbound.seal_padded_rtp_from(Ssrc::new(5), index, &mut in_parts, HEADER_LEN, parts).unwrap();
+            assert_eq!(in_parts, whole, "{profile:?}");
+        }
+    }
+}
+
 /// A sender report's fixed part and nothing valid behind it: SRTCP does not look.
 fn plain_rtcp(ssrc: u32, body: &[u8]) -> Vec<u8> {
     [&[0x80, 200, 0, (body.len() / 4 + 1) as u8][..], &ssrc.to_be_bytes(), body].concat()

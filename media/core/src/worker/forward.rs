@@ -1,0 +1,119 @@
+//! The way of packets out: the walk over the routing table, subscriber by subscriber.
+
+use super::Worker;
+use crate::batch::SendBatch;
+use crate::drops::DropReason;
+use crate::egress::packet::{Packet, PacketInfo};
+use crate::egress::send::{self, Outlet};
+use crate::egress::subscription::Subscription;
+use crate::ingress::track::Track;
+use crate::params::MediaKind;
+use crate::worker::keys::PeerKey;
+use std::time::Instant;
+
+/// What one call of [`Worker::poll_transmit`] composes, about: small enough to stay in the processor's second-level cache
+/// until it is sent, measured in benches/forward.
+const TRANSMIT_BYTES: usize = 128 << 10;
+
+impl Worker {
+    /// Composes what waits into `out`, up to a bound. Returns whether there is more: the caller sends, empties `out` and comes
+    /// back. To be called after each batch of datagrams.
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut SendBatch) -> bool {
+        let bound = out.bytes() + TRANSMIT_BYTES;
+        loop {
+            while let Some(peer) = self.pending.next_peer() {
+                self.send_due(now, peer, out);
+                if out.bytes() >= bound || out.is_full() {
+                    return true;
+                }
+            }
+            if !self.plan() {
+                self.finish(now, out);
+                return false;
+            }
+        }
+    }
+
+    /// Sends on everything that waits, into one batch.
+    pub(super) fn send_pending(&mut self, now: Instant, out: &mut SendBatch) {
+        // A batch that is full refuses the rest, which is then counted; each turn serves one peer at least.
+        while !self.pending.is_empty() && self.poll_transmit(now, out) {}
+    }
+
+    /// Finds out who gets something of the next kind. `false` when all was sent.
+    fn plan(&mut self) -> bool {
+        let Self { pending, tracks, subscriptions, peers, .. } = self;
+        let Some((kind, keys)) = pending.next_kind() else { return false };
+        for key in &keys {
+            let Some(track) = tracks.get_mut(*key) else { continue };
+            if kind == MediaKind::Video {
+                pending.equalise(track);
+            }
+            let start = track.next_walk_start();
+            let (after, before) = track.subscriptions.split_at(start.min(track.subscriptions.len()));
+            for key in before.iter().chain(after) {
+                let Some(subscription) = subscriptions.get(*key) else { continue };
+                let Some(peer) = peers.get_mut(subscription.peer) else { continue };
+                if peer.due.is_empty() {
+                    pending.add_peer(subscription.peer);
+                }
+                peer.due.push(*key);
+            }
+        }
+        pending.begin(kind, keys);
+        true
+    }
+
+    /// One peer gets all that waits for it.
+    fn send_due(&mut self, now: Instant, key: PeerKey, out: &mut SendBatch) {
+        let Self { pending, peers, tracks, subscriptions, stats, .. } = self;
+        let Some(peer) = peers.get_mut(key) else { return };
+        let mut due = std::mem::take(&mut peer.due);
+        let outlet = peer.outlet();
+        for key in due.drain(..) {
+            let Some(subscription) = subscriptions.get_mut(key) else { continue };
+            let Some(track) = tracks.get(subscription.track) else { continue };
+            let outlet = outlet.map(|(to, srtp)| Outlet { to, srtp, kind: track.kind });
+            for waiting in pending.packets_of(track) {
+                match deliver(now, track, subscription, outlet.as_ref(), waiting, out) {
+                    Ok(0) => {}
+                    Ok(len) => {
+                        stats.rtp_forwarded += 1;
+                        stats.rtp_forwarded_bytes += len as u64;
+                    }
+                    Err(reason) => stats.drops.count(reason),
+                }
+            }
+        }
+        peer.due = due;
+    }
+
+    fn finish(&mut self, now: Instant, out: &mut SendBatch) {
+        for track in self.pending.finish(&mut self.tracks) {
+            self.retarget_track(now, track, out);
+        }
+    }
+}
+
+/// Returns the datagram's length; 0 for a packet that carries nothing, whose place is closed.
+fn deliver(
+    now: Instant,
+    track: &Track,
+    subscription: &mut Subscription,
+    outlet: Option<&Outlet<'_>>,
+    (info, padding_len): (&PacketInfo, usize),
+    out: &mut SendBatch,
+) -> Result<usize, DropReason> {
+    if info.is_padding() {
+        subscription.skip_padding(info);
+        return Ok(0);
+    }
+    let outlet = outlet.ok_or(DropReason::SubscriberNotConnected)?;
+    let stream = track.streams.get(info.stream).ok_or(DropReason::NotInCache)?;
+    let bytes = stream.cache.get(info.ext_seq).ok_or(DropReason::NotInCache)?;
+    let mut outgoing = subscription.select(now, track, info)?;
+    if subscription.sends_again_as(outgoing.mapping).is_some() {
+        outgoing.padding_len = padding_len;
+    }
+    send::send(subscription, outlet, &Packet::new(info, bytes), &outgoing, out)
+}
