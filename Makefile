@@ -8,7 +8,7 @@ help:
 	@echo "make run     build everything and start the server; prints a link to meet at"
 	@echo "make test    every test, browsers included"
 	@echo "make lint    formatting, clippy, TypeScript"
-	@echo "make bench       the packet path: time, instructions and allocations per forwarded packet"
+	@echo "make bench       the packet path beside its floors: time, instructions, allocations"
 	@echo "make bench-load  the whole server under load, on two cores of this machine"
 
 run: build

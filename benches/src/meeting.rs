@@ -11,6 +11,8 @@ use consilium_media_core::params::{
 };
 use consilium_media_core::transport::identity::Identity;
 use consilium_media_core::transport::srtp::SrtpProfile;
+use consilium_media_core::wire::rtcp::RtcpWriter;
+use consilium_media_core::wire::rtp::RtpPacket;
 use consilium_media_core::worker::{Worker, WorkerConfig, WorkerStats};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -26,6 +28,7 @@ const CONNECT_STEP: Duration = Duration::from_millis(5);
 pub const MID_EXTENSION: u8 = 4;
 pub const TRANSPORT_CC_EXTENSION: u8 = 3;
 const VP8: u8 = 96;
+const VP8_RTX: u8 = 97;
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum MeetingError {
@@ -72,6 +75,8 @@ pub struct Meeting {
     burst_interval: Duration,
     random: Random,
     profiles: Vec<SrtpProfile>,
+    /// Whether subscriptions have a stream for retransmissions (RFC 4588).
+    retransmission: bool,
     events: Vec<RoomEvent>,
 }
 
@@ -96,6 +101,7 @@ impl Meeting {
             burst_interval: FRAME_INTERVAL,
             random: Random::new(seed),
             profiles: vec![SrtpProfile::AeadAes128Gcm],
+            retransmission: false,
             events: Vec::new(),
         }
     }
@@ -112,7 +118,22 @@ impl Meeting {
         receivers: usize,
         payload_len: usize,
     ) -> Result<Self, MeetingError> {
-        let mut meeting = Self::new(identity, 1, Instant::now());
+        Self::new(identity, 1, Instant::now()).filled(publishers, receivers, payload_len)
+    }
+
+    /// As [`Self::of`]; what is sent again has a stream of its own.
+    pub fn with_retransmission(
+        identity: Identity,
+        publishers: usize,
+        receivers: usize,
+        payload_len: usize,
+    ) -> Result<Self, MeetingError> {
+        let meeting = Self { retransmission: true, ..Self::new(identity, 1, Instant::now()) };
+        meeting.filled(publishers, receivers, payload_len)
+    }
+
+    fn filled(mut self, publishers: usize, receivers: usize, payload_len: usize) -> Result<Self, MeetingError> {
+        let meeting = &mut self;
         for _ in 0..publishers + receivers {
             meeting.join()?;
         }
@@ -126,7 +147,7 @@ impl Meeting {
             }
         }
         meeting.exchange()?;
-        Ok(meeting)
+        Ok(self)
     }
 
     pub fn now(&self) -> Instant {
@@ -214,12 +235,13 @@ impl Meeting {
         let mid = Mid::new(format!("{publisher}").as_bytes()).ok_or(MeetingError::Constant("mid"))?;
         let subscription = SubscriptionId::new(self.next_subscription);
         self.next_subscription += 1;
+        let rtx = PayloadType::new(VP8_RTX).filter(|_| self.retransmission);
         let send = SendParameters {
             mid,
             ssrc: Ssrc::new(0x8000_0000 + self.next_subscription as u32),
-            rtx_ssrc: None,
+            rtx_ssrc: rtx.map(|_| Ssrc::new(0xc000_0000 + self.next_subscription as u32)),
             cname: format!("member{publisher}"),
-            payloads: vec![PayloadMapping { from: vp8, to: vp8, rtx: None, strip_red: false }],
+            payloads: vec![PayloadMapping { from: vp8, to: vp8, rtx, strip_red: false }],
             extensions: extensions(),
         };
         let ids = self.members.get(publisher).zip(self.members.get(receiver)).map(|(p, r)| (p.track, r.id));
@@ -245,6 +267,29 @@ impl Meeting {
             }
         }
         arrivals
+    }
+
+    /// From each member that has received something since the last call of this or [`Self::take_received`]: a request for the
+    /// newest `count` packets of it, sealed.
+    pub fn prepare_nacks(&mut self, count: usize) -> Vec<Arrival> {
+        let mut arrivals = Vec::new();
+        for member in &mut self.members {
+            let received = std::mem::take(&mut member.received);
+            let newest = received.iter().rev().take(count).rev();
+            let packets: Vec<_> = newest.filter_map(|packet| RtpPacket::parse(packet).ok()).collect();
+            let Some(media) = packets.first().map(RtpPacket::ssrc) else { continue };
+            let lost: Vec<_> = packets.iter().map(RtpPacket::seq).collect();
+            let mut request = Vec::new();
+            RtcpWriter::new(&mut request).nack(Ssrc::new(1), media, &lost);
+            let sealed = member.peer.seal_rtcp(&request);
+            arrivals.extend(sealed.map(|datagram| Arrival { path: member.path, datagram }));
+        }
+        arrivals
+    }
+
+    /// Time passes that is not measured.
+    pub fn pass_frame_interval(&mut self) {
+        self.now += self.burst_interval;
     }
 
     /// The packet path and nothing else: the burst in, the batch filled and thrown away. Time passes as it would with 25
