@@ -1,6 +1,6 @@
 //! A worker of the core with connected peers around it: no sockets, and time that passes as it is told to.
 
-use crate::peer::{MediaStream, Peer, PeerError, Received};
+use crate::peer::{MediaStream, Peer, PeerError, Place, Received};
 use crate::random::Random;
 use consilium_media_core::batch::SendBatch;
 use consilium_media_core::control::{Command, RoomEvent};
@@ -29,6 +29,7 @@ pub const MID_EXTENSION: u8 = 4;
 pub const TRANSPORT_CC_EXTENSION: u8 = 3;
 const VP8: u8 = 96;
 const VP8_RTX: u8 = 97;
+const OPUS: u8 = 111;
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum MeetingError {
@@ -48,6 +49,8 @@ struct Member {
     id: PeerId,
     path: Path,
     stream: Option<MediaStream>,
+    /// Of what it publishes.
+    kind: MediaKind,
     track: TrackId,
     received: Vec<Vec<u8>>,
 }
@@ -183,6 +186,7 @@ impl Meeting {
             id,
             path: Path { remote: address, local: None },
             stream: None,
+            kind: MediaKind::Video,
             track: TrackId::new(index as u64 + 1),
             received: Vec::new(),
         });
@@ -209,21 +213,37 @@ impl Meeting {
 
     /// The member sends VP8 packets of `payload_len` bytes from now on.
     pub fn publish(&mut self, member: MemberIndex, payload_len: usize) -> Result<(), MeetingError> {
-        let vp8 = PayloadType::new(VP8).ok_or(MeetingError::Constant("payload type"))?;
+        self.publish_kind(member, MediaKind::Video, payload_len)
+    }
+
+    /// As [`Self::publish`]; audio counts as Opus, whatever it carries.
+    pub fn publish_kind(
+        &mut self,
+        member: MemberIndex,
+        kind: MediaKind,
+        payload_len: usize,
+    ) -> Result<(), MeetingError> {
+        let payload_type = payload_type(kind)?;
         let mid = Mid::new(b"0").ok_or(MeetingError::Constant("mid"))?;
         let Some(publisher) = self.members.get_mut(member) else { return Ok(()) };
         let ssrc = Ssrc::new(0x1000 + member as u32);
-        let codec = CodecParameters { payload_type: vp8, codec: Codec::Vp8, clock_rate: 90_000, rtx: None, nack: true };
+        publisher.kind = kind;
+        let (codec, clock_rate) = match kind {
+            MediaKind::Audio => (Codec::Opus, 48_000),
+            MediaKind::Video => (Codec::Vp8, 90_000),
+        };
+        let codec = CodecParameters { payload_type, codec, clock_rate, rtx: None, nack: kind == MediaKind::Video };
         let encoding = Encoding { rid: None, ssrc: Some(ssrc), rtx_ssrc: None, layer: 0 };
         let section = ReceiveSection {
             mid,
-            kind: MediaKind::Video,
+            kind,
             track: Some(publisher.track),
             codecs: vec![codec],
             extensions: extensions(),
             encodings: vec![encoding],
         };
-        publisher.stream = Some(MediaStream::new(ssrc, vp8, mid, MID_EXTENSION, TRANSPORT_CC_EXTENSION, payload_len));
+        publisher.stream =
+            Some(MediaStream::new(ssrc, payload_type, mid, MID_EXTENSION, TRANSPORT_CC_EXTENSION, payload_len));
         let peer = publisher.id;
         self.burst_interval = FRAME_INTERVAL / self.publishers() as u32;
         self.command(Command::SetReceive { peer, sections: vec![section] });
@@ -231,7 +251,8 @@ impl Meeting {
     }
 
     pub fn subscribe(&mut self, publisher: MemberIndex, receiver: MemberIndex) -> Result<SubscriptionId, MeetingError> {
-        let vp8 = PayloadType::new(VP8).ok_or(MeetingError::Constant("payload type"))?;
+        let kind = self.members.get(publisher).map_or(MediaKind::Video, |member| member.kind);
+        let payload_type = payload_type(kind)?;
         let mid = Mid::new(format!("{publisher}").as_bytes()).ok_or(MeetingError::Constant("mid"))?;
         let subscription = SubscriptionId::new(self.next_subscription);
         self.next_subscription += 1;
@@ -241,7 +262,7 @@ impl Meeting {
             ssrc: Ssrc::new(0x8000_0000 + self.next_subscription as u32),
             rtx_ssrc: rtx.map(|_| Ssrc::new(0xc000_0000 + self.next_subscription as u32)),
             cname: format!("member{publisher}"),
-            payloads: vec![PayloadMapping { from: vp8, to: vp8, rtx, strip_red: false }],
+            payloads: vec![PayloadMapping { from: payload_type, to: payload_type, rtx, strip_red: false }],
             extensions: extensions(),
         };
         let ids = self.members.get(publisher).zip(self.members.get(receiver)).map(|(p, r)| (p.track, r.id));
@@ -269,6 +290,13 @@ impl Meeting {
         arrivals
     }
 
+    /// The member's next packet, sealed; `None` when it publishes nothing.
+    pub fn prepare_packet(&mut self, member: MemberIndex, place: Place) -> Option<Arrival> {
+        let member = self.members.get_mut(member)?;
+        let datagram = member.peer.seal_at(member.stream.as_mut()?, place)?;
+        Some(Arrival { path: member.path, datagram })
+    }
+
     /// From each member that has received something since the last call of this or [`Self::take_received`]: a request for the
     /// newest `count` packets of it, sealed.
     pub fn prepare_nacks(&mut self, count: usize) -> Vec<Arrival> {
@@ -290,6 +318,29 @@ impl Meeting {
     /// Time passes that is not measured.
     pub fn pass_frame_interval(&mut self) {
         self.now += self.burst_interval;
+    }
+
+    /// From now on so much time passes before each burst.
+    pub fn set_burst_interval(&mut self, interval: Duration) {
+        self.burst_interval = interval;
+    }
+
+    /// As [`Self::forward_burst`]; returns how many trains and packets it would have sent.
+    pub fn count_burst(&mut self, burst: &mut [Arrival]) -> (usize, usize) {
+        self.now += self.burst_interval;
+        for arrival in burst {
+            self.worker.handle_datagram(self.now, arrival.path, &mut arrival.datagram, &mut self.out);
+        }
+        let (mut trains, mut packets) = (0, 0);
+        loop {
+            let more = self.worker.poll_transmit(self.now, &mut self.out);
+            trains += self.out.trains().count();
+            packets += self.out.packets();
+            self.out.clear();
+            if !more {
+                return (trains, packets);
+            }
+        }
     }
 
     /// The packet path and nothing else: the burst in, the batch filled and thrown away. Time passes as it would with 25
@@ -410,6 +461,14 @@ impl Meeting {
         self.out.clear();
         Ok(())
     }
+}
+
+fn payload_type(kind: MediaKind) -> Result<PayloadType, MeetingError> {
+    let number = match kind {
+        MediaKind::Audio => OPUS,
+        MediaKind::Video => VP8,
+    };
+    PayloadType::new(number).ok_or(MeetingError::Constant("payload type"))
 }
 
 fn extensions() -> Vec<ExtensionId> {
