@@ -28,6 +28,14 @@ pub struct TracePacket {
     pub payload_len: usize,
 }
 
+/// A frame as a sender needs it: browsers split frames into packets that differ by a byte at most.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ScriptFrame {
+    pub at: Duration,
+    pub packets: usize,
+    pub bytes: usize,
+}
+
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Trace {
     /// Names, such as `camera`, `camera q` or `microphone`.
@@ -90,6 +98,25 @@ impl Trace {
         })
     }
 
+    /// What one stream sent, frame by frame; empty when there is no stream of this name.
+    pub fn script(&self, name: &str) -> Vec<ScriptFrame> {
+        let mut script: Vec<(u64, ScriptFrame)> = Vec::new();
+        let stream = self.streams.iter().position(|known| known == name);
+        for packet in self.packets.iter().filter(|packet| Some(packet.stream) == stream) {
+            match script.last_mut().filter(|(frame, _)| *frame == packet.frame) {
+                Some((_, frame)) => {
+                    frame.packets += 1;
+                    frame.bytes += packet.payload_len;
+                }
+                None => {
+                    let (at, bytes) = (packet.at, packet.payload_len);
+                    script.push((packet.frame, ScriptFrame { at, packets: 1, bytes }));
+                }
+            }
+        }
+        script.into_iter().map(|(_, frame)| frame).collect()
+    }
+
     /// Frames of one stream.
     pub fn frames(&self, stream: usize) -> u64 {
         self.packets.iter().filter(|packet| packet.stream == stream).map(|packet| packet.frame + 1).max().unwrap_or(0)
@@ -111,6 +138,9 @@ mod tests {
         assert_eq!(bursts, [3, 1]);
         assert_eq!((trace.frames(0), trace.frames(1), trace.frames(2)), (2, 1, 0));
         assert!(!trace.packets[0].marker && trace.packets[1].marker);
+        let frame = |at_us, packets, bytes| ScriptFrame { at: Duration::from_micros(at_us), packets, bytes };
+        assert_eq!(trace.script("camera"), [frame(0, 2, 1_801), frame(5_000, 1, 700)]);
+        assert_eq!(trace.script("screen_share"), []);
     }
 
     #[test]
