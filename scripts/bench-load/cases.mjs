@@ -3,6 +3,9 @@
 // `load` is the number that calibration moves: the scale of a lecture, the rooms of a meeting. A bound has a name in the
 // summary (see summary.mjs), and the value that it must reach (`min`) or not exceed (`max`).
 
+import { fileURLToPath } from 'node:url';
+
+const BROWSER_TRACE = fileURLToPath(new URL('../../benches/traces/one-layer.txt', import.meta.url));
 const PEOPLE = 10;
 const SUBSCRIBERS = 200;
 
@@ -25,6 +28,13 @@ const pacedMeetings = {
   floor: (load) => [...meetings.floor(load), '--video-packets-per-train', '1'],
 };
 
+// Real sizes and times; the floor's mix is another, so there is none.
+const browserMeetings = {
+  ...meetings,
+  arguments: (load) => [...meetings.arguments(load), '--trace', BROWSER_TRACE],
+  floor: undefined,
+};
+
 const RATIO = { figure: 'ratio', max: 2 };
 const DELAYS_AT_HALF_LOAD = [{ figure: 'p50Ms', max: 0.3 }, { figure: 'p99Ms', max: 2 }];
 
@@ -36,6 +46,7 @@ export const MEDIA = [
     name: 'paced', title: `mesh, rooms of ${PEOPLE}, paced`, ...pacedMeetings,
     must: [{ figure: 'packetsPerCpuSecond', min: 150_000 }, { figure: 'p99Ms', max: 3 }],
   },
+  { name: 'browser', title: `mesh, rooms of ${PEOPLE}, as Chromium sends`, ...browserMeetings, must: [] },
   { name: 'fan-half', title: 'fan, half load', ...lecture, of: 'fan', share: 0.5, must: DELAYS_AT_HALF_LOAD },
   { name: 'mesh-half', title: 'mesh, half load', ...meetings, of: 'mesh', share: 0.5, must: DELAYS_AT_HALF_LOAD },
   {
