@@ -50,10 +50,10 @@ lint:
 	cd web && $(NPM_CI) && npm run typecheck && npm run lint
 
 bench:
-	cargo bench -p consilium-benches
+	cargo bench -p consilium-benches --bench '*'
 	if command -v valgrind >/dev/null; then cargo run --release -p consilium-benches --bin forward-instructions; fi
 
+# One command, so that both crates agree on the features of their libraries and compile them once.
 bench-load:
-	cargo build --release --bin consilium
-	cargo build --release -p consilium-benches --bin consilium-load --bin floor
+	cargo build --release -p consilium -p consilium-benches --bins
 	./scripts/bench-load.mjs $(BENCH_LOAD_ARGS)
