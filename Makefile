@@ -2,13 +2,14 @@
 
 NPM_CI = npm ci --no-audit --no-fund
 
-.PHONY: help run build web test test-tools test-rust test-server test-web test-e2e test-interop lint bench
+.PHONY: help run build web test test-tools test-rust test-server test-web test-e2e test-interop lint bench bench-load
 
 help:
 	@echo "make run     build everything and start the server; prints a link to meet at"
 	@echo "make test    every test, browsers included"
 	@echo "make lint    formatting, clippy, TypeScript"
-	@echo "make bench   the packet path: time, instructions and allocations per forwarded packet"
+	@echo "make bench       the packet path beside its floors: time, instructions, allocations"
+	@echo "make bench-load  the whole server under load, on two cores of this machine"
 
 run: build
 	./target/release/consilium serve
@@ -49,5 +50,10 @@ lint:
 	cd web && $(NPM_CI) && npm run typecheck && npm run lint
 
 bench:
-	cargo bench -p consilium-benches
+	cargo bench -p consilium-benches --bench '*'
 	if command -v valgrind >/dev/null; then cargo run --release -p consilium-benches --bin forward-instructions; fi
+
+# One command, so that both crates agree on the features of their libraries and compile them once.
+bench-load:
+	cargo build --release -p consilium -p consilium-benches --bins
+	./scripts/bench-load.mjs $(BENCH_LOAD_ARGS)

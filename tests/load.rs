@@ -109,6 +109,18 @@ fn people_come_and_go() {
 }
 
 #[test]
+fn those_who_leave_take_no_figures_with_them() {
+    let server = Server::start("churn");
+    let arguments = ["churn", "--rooms", "1", "--people", "4", "--rate", "4", "--duration", "3", "--warm-up", "0.5"];
+    let report = server.load(&arguments);
+    assert!(report.joins.succeeded >= 4, "{:?}", report.joins);
+    let media = report.media.unwrap();
+    // Everything goes to three others, but for the moments in which somebody comes in.
+    assert!(media.packets_received > media.packets_sent * 2, "{media:?}");
+    assert!(media.loss_percent < 1.0, "{media:?}");
+}
+
+#[test]
 fn nobody_can_join_a_server_that_is_not_there() {
     let url = format!("http://127.0.0.1:{}", free_port());
     let options = Options::parse_from(["consilium-load", "fan", "--subscribers", "1", "--url", &url]);

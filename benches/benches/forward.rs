@@ -10,10 +10,13 @@ use consilium_benches::peer::MEDIA_HEADER_LEN;
 use consilium_benches::seal::BareSeal;
 use consilium_media_core::transport::identity::Identity;
 use criterion::{Criterion, Throughput};
+use race::{median, quick_criterion};
 use std::time::{Duration, Instant};
 
 #[path = "forward/allocations.rs"]
 mod allocations;
+#[allow(dead_code, reason = "the table here has columns of its own")]
+mod race;
 
 /// Payload of each packet, in bytes: what browsers send with room for extensions and the tag below 1,200.
 const PAYLOAD_LEN: usize = 1_160;
@@ -22,7 +25,7 @@ const RATIO_MAX: f64 = 3.0;
 /// Bursts of every publisher before anything is measured: all caches and buffers have their size then.
 const WARM_UP_BURSTS: usize = 1_000;
 /// Samples of each of the two; the median counts.
-const SAMPLES: usize = 41;
+const SAMPLES: usize = 31;
 /// Forwarded packets in one sample, about.
 const SAMPLE_PACKETS: usize = 20_000;
 /// Packets sealed ahead at once: few enough to lie in the processor's cache, as they do when the kernel has just handed
@@ -35,9 +38,11 @@ struct Scenario {
     receivers: usize,
 }
 
-const SCENARIOS: [Scenario; 2] = [
+const SCENARIOS: [Scenario; 4] = [
     Scenario { name: "1 to 50", publishers: 1, receivers: 50 },
+    Scenario { name: "1 to 500", publishers: 1, receivers: 500 },
     Scenario { name: "10 x 10", publishers: 10, receivers: 0 },
+    Scenario { name: "50 x 50", publishers: 50, receivers: 0 },
 ];
 
 impl Scenario {
@@ -108,11 +113,6 @@ fn seal(bare: &mut BareSeal, bursts: usize) -> Run {
     Run { packets, elapsed: start.elapsed(), ..Run::default() }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
 /// Whether the scenario keeps the bounds.
 fn tabulate(scenario: &Scenario) -> bool {
     let mut meeting = scenario.meeting();
@@ -166,7 +166,7 @@ fn main() {
         "meeting", "forward ns/pkt", "seal ns/pkt", "ratio", "allocations/pkt", "by timers/pkt"
     );
     let kept: Vec<bool> = SCENARIOS.iter().map(tabulate).collect();
-    let mut criterion = Criterion::default().configure_from_args();
+    let mut criterion = quick_criterion();
     report(&mut criterion);
     criterion.final_summary();
     if kept.contains(&false) {

@@ -7,6 +7,7 @@
 //! seal        the bare AES-GCM that forwarding is measured against
 //! floor       the bare seal and send that a whole server is measured against
 //! abuse       datagrams that nobody should send
+//! trace       what a browser sent, packet by packet
 //! random      a seeded generator
 //! ```
 
@@ -17,3 +18,4 @@ pub mod meeting;
 pub mod peer;
 pub mod random;
 pub mod seal;
+pub mod trace;

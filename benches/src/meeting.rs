@@ -1,6 +1,6 @@
 //! A worker of the core with connected peers around it: no sockets, and time that passes as it is told to.
 
-use crate::peer::{MediaStream, Peer, PeerError, Received};
+use crate::peer::{MediaStream, Peer, PeerError, Place, Received};
 use crate::random::Random;
 use consilium_media_core::batch::SendBatch;
 use consilium_media_core::control::{Command, RoomEvent};
@@ -11,6 +11,8 @@ use consilium_media_core::params::{
 };
 use consilium_media_core::transport::identity::Identity;
 use consilium_media_core::transport::srtp::SrtpProfile;
+use consilium_media_core::wire::rtcp::RtcpWriter;
+use consilium_media_core::wire::rtp::RtpPacket;
 use consilium_media_core::worker::{Worker, WorkerConfig, WorkerStats};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -26,6 +28,8 @@ const CONNECT_STEP: Duration = Duration::from_millis(5);
 pub const MID_EXTENSION: u8 = 4;
 pub const TRANSPORT_CC_EXTENSION: u8 = 3;
 const VP8: u8 = 96;
+const VP8_RTX: u8 = 97;
+const OPUS: u8 = 111;
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum MeetingError {
@@ -45,6 +49,8 @@ struct Member {
     id: PeerId,
     path: Path,
     stream: Option<MediaStream>,
+    /// Of what it publishes.
+    kind: MediaKind,
     track: TrackId,
     received: Vec<Vec<u8>>,
 }
@@ -72,6 +78,8 @@ pub struct Meeting {
     burst_interval: Duration,
     random: Random,
     profiles: Vec<SrtpProfile>,
+    /// Whether subscriptions have a stream for retransmissions (RFC 4588).
+    retransmission: bool,
     events: Vec<RoomEvent>,
 }
 
@@ -96,6 +104,7 @@ impl Meeting {
             burst_interval: FRAME_INTERVAL,
             random: Random::new(seed),
             profiles: vec![SrtpProfile::AeadAes128Gcm],
+            retransmission: false,
             events: Vec::new(),
         }
     }
@@ -112,7 +121,22 @@ impl Meeting {
         receivers: usize,
         payload_len: usize,
     ) -> Result<Self, MeetingError> {
-        let mut meeting = Self::new(identity, 1, Instant::now());
+        Self::new(identity, 1, Instant::now()).filled(publishers, receivers, payload_len)
+    }
+
+    /// As [`Self::of`]; what is sent again has a stream of its own.
+    pub fn with_retransmission(
+        identity: Identity,
+        publishers: usize,
+        receivers: usize,
+        payload_len: usize,
+    ) -> Result<Self, MeetingError> {
+        let meeting = Self { retransmission: true, ..Self::new(identity, 1, Instant::now()) };
+        meeting.filled(publishers, receivers, payload_len)
+    }
+
+    fn filled(mut self, publishers: usize, receivers: usize, payload_len: usize) -> Result<Self, MeetingError> {
+        let meeting = &mut self;
         for _ in 0..publishers + receivers {
             meeting.join()?;
         }
@@ -126,7 +150,7 @@ impl Meeting {
             }
         }
         meeting.exchange()?;
-        Ok(meeting)
+        Ok(self)
     }
 
     pub fn now(&self) -> Instant {
@@ -162,6 +186,7 @@ impl Meeting {
             id,
             path: Path { remote: address, local: None },
             stream: None,
+            kind: MediaKind::Video,
             track: TrackId::new(index as u64 + 1),
             received: Vec::new(),
         });
@@ -188,21 +213,37 @@ impl Meeting {
 
     /// The member sends VP8 packets of `payload_len` bytes from now on.
     pub fn publish(&mut self, member: MemberIndex, payload_len: usize) -> Result<(), MeetingError> {
-        let vp8 = PayloadType::new(VP8).ok_or(MeetingError::Constant("payload type"))?;
+        self.publish_kind(member, MediaKind::Video, payload_len)
+    }
+
+    /// As [`Self::publish`]; audio counts as Opus, whatever it carries.
+    pub fn publish_kind(
+        &mut self,
+        member: MemberIndex,
+        kind: MediaKind,
+        payload_len: usize,
+    ) -> Result<(), MeetingError> {
+        let payload_type = payload_type(kind)?;
         let mid = Mid::new(b"0").ok_or(MeetingError::Constant("mid"))?;
         let Some(publisher) = self.members.get_mut(member) else { return Ok(()) };
         let ssrc = Ssrc::new(0x1000 + member as u32);
-        let codec = CodecParameters { payload_type: vp8, codec: Codec::Vp8, clock_rate: 90_000, rtx: None, nack: true };
+        publisher.kind = kind;
+        let (codec, clock_rate) = match kind {
+            MediaKind::Audio => (Codec::Opus, 48_000),
+            MediaKind::Video => (Codec::Vp8, 90_000),
+        };
+        let codec = CodecParameters { payload_type, codec, clock_rate, rtx: None, nack: kind == MediaKind::Video };
         let encoding = Encoding { rid: None, ssrc: Some(ssrc), rtx_ssrc: None, layer: 0 };
         let section = ReceiveSection {
             mid,
-            kind: MediaKind::Video,
+            kind,
             track: Some(publisher.track),
             codecs: vec![codec],
             extensions: extensions(),
             encodings: vec![encoding],
         };
-        publisher.stream = Some(MediaStream::new(ssrc, vp8, mid, MID_EXTENSION, TRANSPORT_CC_EXTENSION, payload_len));
+        publisher.stream =
+            Some(MediaStream::new(ssrc, payload_type, mid, MID_EXTENSION, TRANSPORT_CC_EXTENSION, payload_len));
         let peer = publisher.id;
         self.burst_interval = FRAME_INTERVAL / self.publishers() as u32;
         self.command(Command::SetReceive { peer, sections: vec![section] });
@@ -210,16 +251,18 @@ impl Meeting {
     }
 
     pub fn subscribe(&mut self, publisher: MemberIndex, receiver: MemberIndex) -> Result<SubscriptionId, MeetingError> {
-        let vp8 = PayloadType::new(VP8).ok_or(MeetingError::Constant("payload type"))?;
+        let kind = self.members.get(publisher).map_or(MediaKind::Video, |member| member.kind);
+        let payload_type = payload_type(kind)?;
         let mid = Mid::new(format!("{publisher}").as_bytes()).ok_or(MeetingError::Constant("mid"))?;
         let subscription = SubscriptionId::new(self.next_subscription);
         self.next_subscription += 1;
+        let rtx = PayloadType::new(VP8_RTX).filter(|_| self.retransmission);
         let send = SendParameters {
             mid,
             ssrc: Ssrc::new(0x8000_0000 + self.next_subscription as u32),
-            rtx_ssrc: None,
+            rtx_ssrc: rtx.map(|_| Ssrc::new(0xc000_0000 + self.next_subscription as u32)),
             cname: format!("member{publisher}"),
-            payloads: vec![PayloadMapping { from: vp8, to: vp8, rtx: None, strip_red: false }],
+            payloads: vec![PayloadMapping { from: payload_type, to: payload_type, rtx, strip_red: false }],
             extensions: extensions(),
         };
         let ids = self.members.get(publisher).zip(self.members.get(receiver)).map(|(p, r)| (p.track, r.id));
@@ -245,6 +288,59 @@ impl Meeting {
             }
         }
         arrivals
+    }
+
+    /// The member's next packet, sealed; `None` when it publishes nothing.
+    pub fn prepare_packet(&mut self, member: MemberIndex, place: Place) -> Option<Arrival> {
+        let member = self.members.get_mut(member)?;
+        let datagram = member.peer.seal_at(member.stream.as_mut()?, place)?;
+        Some(Arrival { path: member.path, datagram })
+    }
+
+    /// From each member that has received something since the last call of this or [`Self::take_received`]: a request for the
+    /// newest `count` packets of it, sealed.
+    pub fn prepare_nacks(&mut self, count: usize) -> Vec<Arrival> {
+        let mut arrivals = Vec::new();
+        for member in &mut self.members {
+            let received = std::mem::take(&mut member.received);
+            let newest = received.iter().rev().take(count).rev();
+            let packets: Vec<_> = newest.filter_map(|packet| RtpPacket::parse(packet).ok()).collect();
+            let Some(media) = packets.first().map(RtpPacket::ssrc) else { continue };
+            let lost: Vec<_> = packets.iter().map(RtpPacket::seq).collect();
+            let mut request = Vec::new();
+            RtcpWriter::new(&mut request).nack(Ssrc::new(1), media, &lost);
+            let sealed = member.peer.seal_rtcp(&request);
+            arrivals.extend(sealed.map(|datagram| Arrival { path: member.path, datagram }));
+        }
+        arrivals
+    }
+
+    /// Time passes that is not measured.
+    pub fn pass_frame_interval(&mut self) {
+        self.now += self.burst_interval;
+    }
+
+    /// From now on so much time passes before each burst.
+    pub fn set_burst_interval(&mut self, interval: Duration) {
+        self.burst_interval = interval;
+    }
+
+    /// As [`Self::forward_burst`]; returns how many trains and packets it would have sent.
+    pub fn count_burst(&mut self, burst: &mut [Arrival]) -> (usize, usize) {
+        self.now += self.burst_interval;
+        for arrival in burst {
+            self.worker.handle_datagram(self.now, arrival.path, &mut arrival.datagram, &mut self.out);
+        }
+        let (mut trains, mut packets) = (0, 0);
+        loop {
+            let more = self.worker.poll_transmit(self.now, &mut self.out);
+            trains += self.out.trains().count();
+            packets += self.out.packets();
+            self.out.clear();
+            if !more {
+                return (trains, packets);
+            }
+        }
     }
 
     /// The packet path and nothing else: the burst in, the batch filled and thrown away. Time passes as it would with 25
@@ -365,6 +461,14 @@ impl Meeting {
         self.out.clear();
         Ok(())
     }
+}
+
+fn payload_type(kind: MediaKind) -> Result<PayloadType, MeetingError> {
+    let number = match kind {
+        MediaKind::Audio => OPUS,
+        MediaKind::Video => VP8,
+    };
+    PayloadType::new(number).ok_or(MeetingError::Constant("payload type"))
 }
 
 fn extensions() -> Vec<ExtensionId> {

@@ -131,3 +131,19 @@ fn bad_datagrams_are_dropped_and_counted_and_the_meeting_goes_on() {
         assert!(stats.drops.get(reason) > 0, "{reason:?} never happened");
     }
 }
+
+#[test]
+fn storms_of_requests_are_answered_in_full() {
+    let mut meeting = Meeting::with_retransmission(identity(), 1, 3, PAYLOAD_LEN).unwrap();
+    for storm in 1..=20 {
+        meeting.renew_consent().unwrap();
+        for burst in meeting.prepare(5).chunks_mut(BURST) {
+            meeting.pass_frame_interval();
+            meeting.forward_and_deliver(burst).unwrap();
+        }
+        let mut requests = meeting.prepare_nacks(17);
+        assert_eq!(requests.len(), 3, "one from each receiver");
+        meeting.forward_burst(&mut requests);
+        assert_eq!(meeting.stats().rtp_retransmitted, storm * 3 * 17, "{:?}", meeting.stats());
+    }
+}

@@ -59,6 +59,9 @@ pub struct MediaOptions {
     /// Spreads a frame's packets over this share of the frame interval, instead of one burst.
     #[arg(long, default_value_t = 0.0, default_missing_value = "0.5", num_args = 0..=1, global = true)]
     pub paced: f64,
+    /// Publishers send what this trace says, instead of by rates (see traces/capture.mjs). Tracks that it lacks go by rates.
+    #[arg(long, global = true)]
+    pub trace: Option<PathBuf>,
     /// Share of arriving packets that receivers throw away unread.
     #[arg(long, default_value_t = 0.0, global = true)]
     pub loss: f64,
@@ -165,6 +168,7 @@ impl Options {
         }
     }
 
+    /// The trace is no part of it yet: that is a file.
     pub fn plan(&self) -> Plan {
         let base = match self.scenario {
             Scenario::Trust { .. } => Plan::simulcast(),
@@ -185,6 +189,7 @@ impl Options {
             loss: self.media.loss.clamp(0.0, 1.0),
             nack: self.media.nack,
             seed: self.run.seed,
+            trace: None,
         }
     }
 }

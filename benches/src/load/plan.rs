@@ -1,5 +1,7 @@
 //! What every member sends: rates, sizes, and how a frame's packets are spread.
 
+use crate::trace::Trace;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One video encoding.
@@ -45,6 +47,9 @@ pub struct Plan {
     /// Whether what is missing is asked for again.
     pub nack: bool,
     pub seed: u64,
+    /// What a browser sent: takes the place of rates and sizes.
+    #[serde(skip)]
+    pub trace: Option<Arc<Trace>>,
 }
 
 impl Plan {
@@ -57,6 +62,7 @@ impl Plan {
             loss: 0.0,
             nack: false,
             seed: 1,
+            trace: None,
         }
     }
 

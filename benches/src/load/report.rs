@@ -7,6 +7,7 @@ use super::signal::Mode;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Above this share of its time the generator may be what limits.
@@ -19,6 +20,8 @@ pub struct Report {
     pub scenario: super::options::Scenario,
     pub mode: Mode,
     pub plan: Plan,
+    /// Takes the place of the plan's rates.
+    pub trace: Option<PathBuf>,
     pub scale: f64,
     pub members: u64,
     pub joins: JoinReport,

@@ -7,7 +7,7 @@ mod handshake;
 mod media;
 mod stun;
 
-pub use media::{MEDIA_HEADER_LEN, MediaStream, payload_of};
+pub use media::{MEDIA_HEADER_LEN, MediaStream, Place, payload_of};
 
 use crate::random::Random;
 use consilium_media_core::params::{DtlsRole, Fingerprint, IceCredentials, RemoteParameters};
@@ -226,6 +226,11 @@ impl Peer {
     /// The next packet of `stream`, sealed. `None` before [`Self::is_connected`].
     pub fn seal(&self, stream: &mut MediaStream) -> Option<Vec<u8>> {
         stream.next_packet(&self.srtp.as_ref()?.outbound)
+    }
+
+    /// As [`Self::seal`], for a packet of another place and length.
+    pub fn seal_at(&self, stream: &mut MediaStream, place: Place) -> Option<Vec<u8>> {
+        stream.next_packet_at(&self.srtp.as_ref()?.outbound, place)
     }
 
     /// A compound RTCP packet, sealed.

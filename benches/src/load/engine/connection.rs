@@ -320,13 +320,13 @@ impl LoadConnection {
         self.incoming.iter_mut().for_each(|incoming| incoming.tally.reset());
     }
 
-    /// Adds up what arrived in the window.
-    pub(super) fn collect(&self, sent: &LastSent) -> Counts {
-        self.incoming.iter().map(|incoming| incoming.tally.finish(sent)).fold(Counts::default(), |sum, counts| Counts {
-            expected: sum.expected + counts.expected,
-            received: sum.received + counts.received,
-            reordered: sum.reordered + counts.reordered,
-        })
+    /// Adds up what arrived in the window; `sent` is missing for one that ends before the window does.
+    pub(super) fn collect(&self, sent: Option<&LastSent>) -> Counts {
+        let mut counts = Counts::default();
+        for Incoming { tally, .. } in &self.incoming {
+            counts += sent.map_or_else(|| tally.so_far(), |sent| tally.finish(sent));
+        }
+        counts
     }
 
     pub(super) fn note_sent(&self, sent: &mut LastSent) {

@@ -222,6 +222,7 @@ impl Loop {
         place.generation = place.generation.wrapping_add(1);
         if let Some(mut connection) = place.connection.take() {
             self.packets_closed += connection.packets_sent();
+            self.measured.counts += connection.collect(None);
             // Closing the socket would do the same.
             let _ = self.poll.registry().deregister(&mut connection.socket.io);
         }
@@ -398,10 +399,7 @@ impl Loop {
         let none = LastSent::new();
         let sent = self.sent.as_ref().unwrap_or(&none);
         for connection in self.connections() {
-            let counts = connection.collect(sent);
-            measured.counts.expected += counts.expected;
-            measured.counts.received += counts.received;
-            measured.counts.reordered += counts.reordered;
+            measured.counts += connection.collect(Some(sent));
         }
         measured.socket_drops = self.socket_drops().saturating_sub(self.drops_before);
         // Whoever asked may have given up.

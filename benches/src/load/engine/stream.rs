@@ -6,6 +6,7 @@ use crate::load::plan::{
 };
 use crate::load::seam::{MemberId, OutgoingStream, StreamKind};
 use crate::random::Random;
+use crate::trace::ScriptFrame;
 use consilium_media_core::ids::{ExtSeqNo, RtpTime};
 use consilium_media_core::transport::srtp::SrtpOutbound;
 use consilium_media_core::wire::rtp::{HeaderFields, header_size, write_header};
@@ -36,6 +37,9 @@ pub(super) struct Stream {
     rate: Option<VideoRate>,
     packet_len_max: usize,
     frames: u64,
+    /// From a trace: what it sends instead, over and over, and which of it is under way.
+    script: Vec<ScriptFrame>,
+    scripted: usize,
     first_seq: u64,
     random: Random,
 }
@@ -69,6 +73,9 @@ impl Stream {
             StreamKind::Video => plan.video.get(usize::from(out.layer)).copied(),
         };
         let mut random = Random::new(plan.seed ^ u64::from(out.ssrc.get()) << 16);
+        let script = plan.trace.as_ref().map(|trace| trace.script(&track_name(&out, plan))).unwrap_or_default();
+        // Members are not in step.
+        let scripted = random.below(script.len().max(1));
         let first_seq = 0x1000 + random.below(0x4000) as u64;
         Self {
             out,
@@ -82,6 +89,8 @@ impl Stream {
             rate,
             packet_len_max: plan.packet_len_max.max(PAYLOAD_LEN_MIN),
             frames: 0,
+            script,
+            scripted,
             first_seq,
             random,
         }
@@ -90,6 +99,7 @@ impl Stream {
     /// Between two frames. A factor of two sends twice as often.
     pub(super) fn interval(&self, factor: f64) -> Duration {
         let interval = match self.rate {
+            _ if self.speaking && !self.script.is_empty() => self.scripted_interval(),
             Some(rate) => rate.frame_interval(),
             None if self.speaking => AUDIO_INTERVAL,
             None => SILENCE_INTERVAL,
@@ -107,18 +117,41 @@ impl Stream {
     pub(super) fn next_frame(&mut self, elapsed: Duration) -> Frame {
         let clock_hz = if self.rate.is_some() { VIDEO_CLOCK_HZ } else { AUDIO_CLOCK_HZ };
         let rtp_time = RtpTime::new((elapsed.as_micros() as u64 * clock_hz / 1_000_000) as u32);
+        if let Some(frame) = self.next_scripted() {
+            let picture = self.rate.is_some().then(|| self.next_picture());
+            let bytes = frame.bytes.max(frame.packets * PAYLOAD_LEN_MIN);
+            return Frame { packets: frame.packets, next: 0, bytes, rtp_time, picture };
+        }
         let Some(rate) = self.rate else {
             let bytes = SPEECH_LEN - SPEECH_SPREAD + self.random.below(2 * SPEECH_SPREAD + 1);
             return Frame { packets: 1, next: 0, bytes: bytes.max(PAYLOAD_LEN_MIN), rtp_time, picture: None };
         };
-        let keyframe = std::mem::take(&mut self.keyframe_wanted);
+        let keyframe = self.keyframe_wanted;
         let spread = 1.0 + FRAME_SPREAD * (self.random.below(2_001) as f64 / 1_000.0 - 1.0);
         let factor = if keyframe { KEYFRAME_FACTOR } else { spread };
         let bytes = ((rate.frame_bytes() * factor) as usize).max(PAYLOAD_LEN_MIN);
         let packets = bytes.div_ceil(self.packet_len_max).clamp(1, FRAME_PACKETS_MAX);
         let bytes = bytes.clamp(packets * PAYLOAD_LEN_MIN, packets * self.packet_len_max);
+        Frame { packets, next: 0, bytes, rtp_time, picture: Some(self.next_picture()) }
+    }
+
+    /// Its id, and whether it is a keyframe.
+    fn next_picture(&mut self) -> (u16, bool) {
         self.frames += 1;
-        Frame { packets, next: 0, bytes, rtp_time, picture: Some((self.frames as u16 & 0x7fff, keyframe)) }
+        (self.frames as u16 & 0x7fff, std::mem::take(&mut self.keyframe_wanted))
+    }
+
+    fn next_scripted(&mut self) -> Option<ScriptFrame> {
+        self.scripted = (self.scripted + 1) % self.script.len().max(1);
+        self.script.get(self.scripted).copied()
+    }
+
+    /// Until the frame after the one under way. The end of a trace joins its beginning after a mean interval.
+    fn scripted_interval(&self) -> Duration {
+        let at = |index: usize| self.script.get(index).map(|frame| frame.at);
+        let gap = at(self.scripted).zip(at(self.scripted + 1)).map(|(from, to)| to.saturating_sub(from));
+        let mean = || self.script.last().map_or(AUDIO_INTERVAL, |last| last.at / self.script.len() as u32);
+        gap.unwrap_or_else(mean)
     }
 
     /// Composes the frame's next packet at the end of `buffer`, sealed, and returns its length.
@@ -188,6 +221,15 @@ fn elements<'a>(
     elements
 }
 
+/// What a trace calls this track.
+fn track_name(out: &OutgoingStream, plan: &Plan) -> String {
+    match (out.kind, out.layer) {
+        (StreamKind::Audio, _) => "microphone".to_owned(),
+        (StreamKind::Video, _) if plan.video.len() == 1 => "camera".to_owned(),
+        (StreamKind::Video, layer) => format!("camera {}", ["q", "h", "f"][usize::from(layer.min(2))]),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,6 +270,21 @@ mod tests {
         let bytes: usize = (0..5_000).map(|_| stream.next_frame(Duration::ZERO).bytes).sum();
         let bitrate_bps = bytes as f64 * 8.0 * 25.0 / 5_000.0;
         assert!((bitrate_bps / 1_200_000.0 - 1.0).abs() < 0.02, "{bitrate_bps}");
+    }
+
+    #[test]
+    fn a_trace_is_sent_over_and_over_in_its_own_time() {
+        let text = "stream 0 camera\n0 0 0 0 900\n90 0 1 0 901\n33000 0 1 1 500\n60000 0 1 2 400\n";
+        let trace = Some(std::sync::Arc::new(crate::trace::Trace::read(text).unwrap()));
+        let out = stream(StreamKind::Video).out;
+        let mut stream = Stream::new(MemberId(1), out, &Plan { trace, ..Plan::camera() });
+        stream.scripted = 2;
+        let mut sent = Vec::new();
+        for _ in 0..4 {
+            let frame = stream.next_frame(Duration::ZERO);
+            sent.push((frame.packets, frame.bytes, stream.interval(1.0).as_millis()));
+        }
+        assert_eq!(sent, [(2, 1_801, 33), (1, 500, 27), (1, 400, 20), (2, 1_801, 33)]);
     }
 
     #[test]

@@ -44,12 +44,21 @@ pub struct Counts {
     pub reordered: u64,
 }
 
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.expected += other.expected;
+        self.received += other.received;
+        self.reordered += other.reordered;
+    }
+}
+
 /// One incoming SSRC.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     /// The encoding that arrives now, and the number of its newest packet.
     current: Option<(StreamKey, u64)>,
     counts: Counts,
+    sender: Option<MemberId>,
 }
 
 /// What a packet meant for the measurement.
@@ -73,11 +82,12 @@ impl Tally {
 
     /// Whose packets arrive; nobody's before the first.
     pub(super) fn sender(&self) -> Option<MemberId> {
-        self.current.map(|(key, _)| key.member)
+        self.sender
     }
 
     pub(super) fn note(&mut self, window: Option<Window>, mark: &Mark) -> Noted {
         let key = StreamKey::of(mark);
+        self.sender = Some(key.member);
         let newest = self.current.filter(|(current, _)| *current == key).map(|(_, seq)| seq);
         let measured = window.is_some_and(|window| window.contains(mark.sent_ns));
         let before_end = window.is_none_or(|window| mark.sent_ns < window.end_ns);
@@ -95,6 +105,11 @@ impl Tally {
             None => self.counts.expected += 1,
         }
         Noted::Measured
+    }
+
+    /// Of one that ends before the window does: what would still have come is not known.
+    pub(super) fn so_far(&self) -> Counts {
+        self.counts
     }
 
     /// After the window, when what was under way has arrived: with the last packets that never came.

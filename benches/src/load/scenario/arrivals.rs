@@ -67,6 +67,7 @@ pub(super) async fn run(stage: &Stage, rate: f64, people: u32, hold: Duration) -
         scenario: stage.options.scenario.clone(),
         mode: stage.endpoint.mode,
         plan: stage.options.plan(),
+        trace: stage.options.media.trace.clone(),
         scale: MEDIA_SCALE * stage.options.run.scale,
         members,
         within_limits: joins.failures.is_empty() && joins.p95_ms < JOIN_P95_MAX_MS && kept_up,

@@ -175,6 +175,7 @@ async fn measure(stage: &Stage, shape: &Shape, members: u64, joins: &JoinReport)
         scenario: stage.options.scenario.clone(),
         mode: stage.endpoint.mode,
         plan: stage.options.plan(),
+        trace: stage.options.media.trace.clone(),
         scale: stage.options.run.scale,
         members,
         joins: joins.clone(),

@@ -5,12 +5,16 @@ mod meeting;
 
 use super::engine::{Engine, EngineHandle, Measured, Window};
 use super::options::{Options, Scenario, seconds};
+use super::plan::Plan;
 use super::process::ProcessTime;
 use super::report::{GeneratorReport, MediaReport, Report, ServerReport};
 use super::signal::{Endpoint, Member};
+use crate::trace::{Trace, TraceError};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// After the window, until everything under way has arrived.
@@ -20,10 +24,14 @@ const LEAD: Duration = Duration::from_millis(100);
 
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    #[error("the generator cannot start: {0}")]
+    #[error("the generator cannot start")]
     Engine(#[source] io::Error),
-    #[error("a process cannot be read: {0}")]
+    #[error("a process cannot be read")]
     Process(#[source] io::Error),
+    #[error("the trace cannot be read")]
+    TraceFile(#[source] io::Error),
+    #[error(transparent)]
+    Trace(#[from] TraceError),
     #[error("nobody could join: {0}")]
     NobodyJoined(String),
     #[error("the media thread has ended")]
@@ -43,7 +51,8 @@ struct Stage {
 
 /// Runs the scenario to its end.
 pub async fn run(options: Options) -> Result<Report, RunError> {
-    let engine = Engine::start(options.plan(), options.run.cpu).map_err(RunError::Engine)?;
+    let plan = Plan { trace: options.media.trace.as_deref().map(read_trace).transpose()?, ..options.plan() };
+    let engine = Engine::start(plan, options.run.cpu).map_err(RunError::Engine)?;
     let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut stage = Stage {
         endpoint: options.endpoint(),
@@ -57,6 +66,11 @@ pub async fn run(options: Options) -> Result<Report, RunError> {
         Scenario::Joins { rate, people, hold } => arrivals::run(&stage, rate, people, seconds(hold)).await,
         _ => meeting::run(&stage).await,
     }
+}
+
+fn read_trace(path: &Path) -> Result<Arc<Trace>, RunError> {
+    let text = std::fs::read_to_string(path).map_err(RunError::TraceFile)?;
+    Ok(Arc::new(Trace::read(&text)?))
 }
 
 impl Stage {
@@ -108,8 +122,11 @@ impl Stage {
 
     fn within_limits(&self, media: &MediaReport) -> bool {
         let run = &self.options.run;
+        // Where people come and go, somebody is always about to be seen.
+        let all_paths =
+            media.paths_seen >= media.paths_expected || matches!(self.options.scenario, Scenario::Churn { .. });
         (media.packets_received > 0 || media.paths_expected == 0)
-            && media.paths_seen >= media.paths_expected
+            && all_paths
             && media.loss_percent < run.loss_max + self.options.media.loss * 100.0
             && media.delay_ms.p99 < run.p99_max
     }
