@@ -58,6 +58,8 @@ labels!(
         SlowReader = "slow_reader",
         /// More messages than the rate limit allows.
         Flood = "flood",
+        /// More reliable messages on data channels than a participant may send.
+        DataFlood = "data_flood",
         MessageTooLarge = "message_too_large",
         /// A frame, message, description or candidate that cannot be read.
         Malformed = "malformed",
@@ -104,7 +106,7 @@ pub struct Snapshot {
     pub bytes_sent: u64,
     /// Frames, descriptions and candidates that could not be read.
     pub malformed: u64,
-    /// Media events that a busy room did not take (loudness and lossy data only).
+    /// Media events that a busy room did not take (loudness, lossy data, and what a participant sent whom that ended).
     pub events_dropped: u64,
 }
 

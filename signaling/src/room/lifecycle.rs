@@ -45,6 +45,13 @@ impl Room {
         }
     }
 
+    /// More messages of this connection came than the room could take, and some are lost.
+    pub fn handle_overrun(&mut self, now: Now, peer: PeerId) {
+        if let Some(&key) = self.peers.get(&peer) {
+            self.remove(now, key, DisconnectReason::MediaFailure, SessionEnd::DataFlood);
+        }
+    }
+
     pub fn handle_timeout(&mut self, now: Now) {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now.instant);
         let expired: Vec<_> = self
@@ -189,7 +196,10 @@ impl Room {
             self.announce(key);
             self.renegotiate_all();
         }
-        if !was_connected {
+        if reason == CloseReason::DataFlood {
+            // Joining anew would only bring the same again.
+            self.remove(now, key, DisconnectReason::MediaFailure, SessionEnd::DataFlood);
+        } else if !was_connected {
             // It never worked: the client is told so, and to stop trying.
             self.remove(now, key, DisconnectReason::JoinFailure, SessionEnd::MediaFailed);
         } else if reason != CloseReason::ClosedByPeer {

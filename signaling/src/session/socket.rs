@@ -172,7 +172,7 @@ fn close_code(end: SessionEnd) -> u16 {
         | SessionEnd::StateMismatch => 1000,
         SessionEnd::Shutdown => 1001,
         SessionEnd::Malformed => 1007,
-        SessionEnd::PingTimeout | SessionEnd::SlowReader | SessionEnd::Flood => 1008,
+        SessionEnd::PingTimeout | SessionEnd::SlowReader | SessionEnd::Flood | SessionEnd::DataFlood => 1008,
         SessionEnd::MessageTooLarge => 1009,
     }
 }

@@ -5,16 +5,18 @@ use crate::access::{ApiKeys, Claims, VideoGrants};
 use crate::rooms::{Rooms, RoomsConfig};
 use crate::stats::{JoinResult, SessionEnd};
 use axum::http::StatusCode;
-use consilium_media_core::control::{Command, Event, RoomEvent};
+use bytes::Bytes;
+use consilium_media_core::control::{Command, DataChannelId, Event, Reliability, RoomEvent};
+use consilium_media_core::ids::{PeerId, RoomId};
 use consilium_media_net::handle::MediaHandle;
 use futures_util::{SinkExt, StreamExt};
 use livekit_protocol::participant_info::State;
 use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message;
 use livekit_protocol::{
-    DisconnectReason, JoinResponse, LeaveRequest, ParticipantPermission, Ping, RoomParticipantIdentity,
+    DataPacket, DisconnectReason, JoinResponse, LeaveRequest, ParticipantPermission, Ping, RoomParticipantIdentity,
     SessionDescription, SignalRequest, SignalResponse, TrickleRequest, UpdateParticipantRequest,
-    UpdateRoomMetadataRequest,
+    UpdateRoomMetadataRequest, UserPacket, data_packet,
 };
 use prost::Message as _;
 use std::sync::Arc;
@@ -26,6 +28,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 /// No answer takes this long on a loopback socket; a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
+const RELIABLE: DataChannelId = DataChannelId::new(1);
+const LOSSY: DataChannelId = DataChannelId::new(3);
 
 struct Server {
     address: String,
@@ -67,11 +71,40 @@ impl Server {
     }
 
     async fn join(&self, identity: &str) -> (Socket, JoinResponse) {
-        let token = self.token(&claims(identity));
+        self.join_as(&claims(identity)).await
+    }
+
+    async fn join_as(&self, claims: &Claims) -> (Socket, JoinResponse) {
+        let token = self.token(claims);
         let mut socket = self.connect(&format!("/rtc/v1?access_token={token}")).await.unwrap();
         match receive(&mut socket).await {
             Some(Message::Join(join)) => (socket, join),
             other => panic!("the first message is {other:?}"),
+        }
+    }
+
+    /// Whom the media plane was told to expect.
+    async fn peer(&mut self) -> (PeerId, RoomId) {
+        loop {
+            match self.commands.recv().await {
+                Some(Command::AddPeer { peer, room, .. }) => return (peer, room),
+                Some(_) => {}
+                None => panic!("no peer"),
+            }
+        }
+    }
+
+    async fn event(&self, room: RoomId, event: Event) {
+        let sent = self.events.send(RoomEvent { room, event });
+        tokio::time::timeout(PATIENCE, sent).await.expect("events are taken in time").unwrap();
+    }
+
+    /// The connection is up, with both data channels.
+    async fn connect_media(&self, (peer, room): (PeerId, RoomId)) {
+        self.event(room, Event::PeerConnected { peer }).await;
+        let channels = [(RELIABLE, "_reliable", Reliability::Reliable), (LOSSY, "_lossy", Reliability::Lossy)];
+        for (channel, label, reliability) in channels {
+            self.event(room, Event::DataChannelOpened { peer, channel, label: label.into(), reliability }).await;
         }
     }
 
@@ -330,6 +363,60 @@ async fn a_flood_closes_the_session_and_the_others_go_on() {
     server.until(|server| server.ended(SessionEnd::Flood) == 1).await;
     send(&mut witness, Request::PingReq(Ping::default())).await;
     receive_until(&mut witness, |message| matches!(message, Message::PongResp(_)).then_some(())).await;
+}
+
+fn user_packet(payload: &[u8]) -> Bytes {
+    let user = UserPacket { payload: payload.to_vec(), ..Default::default() };
+    DataPacket { value: Some(data_packet::Value::User(user)), ..Default::default() }.encode_to_vec().into()
+}
+
+/// Waits until somebody is seen in a state.
+async fn sees(socket: &mut Socket, identity: &str, state: State) {
+    receive_until(socket, |message| match message {
+        Message::Update(update) => {
+            update.participants.into_iter().find(|info| info.identity == identity && info.state() == state).map(drop)
+        }
+        _ => None,
+    })
+    .await;
+}
+
+/// Nobody takes the media commands, so the room that sends some is stuck.
+#[tokio::test]
+async fn a_room_stuck_behind_a_flood_holds_up_no_other_and_only_its_flooder_is_ended() {
+    let mut server = server(RoomsConfig::default()).await;
+    let (mut alice, _) = server.join("alice").await;
+    let flooder = server.peer().await;
+    let (mut bob, _) = server.join("bob").await;
+    let witness = server.peer().await;
+    let elsewhere = VideoGrants { room: "elsewhere".into(), ..claims("carol").video };
+    let (mut carol, _) = server.join_as(&Claims { video: elsewhere, ..claims("carol") }).await;
+    let other = server.peer().await;
+    server.connect_media(flooder).await;
+    server.connect_media(witness).await;
+    sees(&mut bob, "alice", State::Active).await;
+    let (peer, room) = flooder;
+    let flood = async |channel| {
+        let payload = user_packet(&[7; 1_000]);
+        for _ in 0..20_000 {
+            server.event(room, Event::Data { peer, channel, binary: true, payload: payload.clone() }).await;
+        }
+    };
+    flood(LOSSY).await;
+    assert!(server.rooms.stats().snapshot().events_dropped > 10_000);
+    server.connect_media(other).await;
+    sees(&mut carol, "carol", State::Active).await;
+    flood(RELIABLE).await;
+    assert_eq!(server.rooms.stats().snapshot().sessions, 3);
+    // The media plane works again, and the room gets to what waits.
+    let mut commands = std::mem::replace(&mut server.commands, mpsc::channel(1).1);
+    let media = tokio::spawn(async move { while commands.recv().await.is_some() {} });
+    assert_eq!(close_code(&mut alice).await, 1008);
+    sees(&mut bob, "alice", State::Disconnected).await;
+    server.until(|server| server.ended(SessionEnd::DataFlood) == 1).await;
+    send(&mut bob, Request::PingReq(Ping::default())).await;
+    receive_until(&mut bob, |message| matches!(message, Message::PongResp(_)).then_some(())).await;
+    media.abort();
 }
 
 #[tokio::test]

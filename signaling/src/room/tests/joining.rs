@@ -231,6 +231,31 @@ fn a_lost_connection_sends_the_client_to_join_anew() {
 }
 
 #[test]
+fn whoever_floods_with_data_is_removed_and_not_asked_back() {
+    let floods: [fn(&mut Stage, PeerId); 2] = [
+        |stage, peer| stage.event(Event::PeerClosed { peer, reason: CloseReason::DataFlood }),
+        |stage, peer| {
+            stage.room.handle_overrun(stage.now, peer);
+            stage.pump();
+        },
+    ];
+    for flood in floods {
+        let mut stage = Stage::new();
+        let alice = stage.join("alice");
+        let bob = stage.join("bob");
+        stage.connect(bob);
+        let peer = stage.peer(bob);
+        flood(&mut stage, peer);
+        let Some(Message::Leave(leave)) = stage.inbox(bob).last() else { panic!("not told") };
+        assert_eq!(leave.action(), leave_request::Action::Disconnect);
+        assert_eq!(stage.clients[&bob].closed, Some(SessionEnd::DataFlood));
+        assert_eq!(stage.seen(alice, "bob").unwrap().state(), State::Disconnected);
+        // Known or not, a second word changes nothing.
+        flood(&mut stage, peer);
+    }
+}
+
+#[test]
 fn a_client_that_never_connects_is_removed() {
     let mut stage = Stage::new();
     let alice = stage.join("alice");
