@@ -20,7 +20,7 @@ pub use crate::room::Refusal;
 pub use config::RoomsConfig;
 pub use entry::JoinError;
 pub(crate) use entry::{Entry, Newcomer};
-pub(crate) use link::{Outgoing, Session};
+pub(crate) use link::{Outbox, Outgoing, Session};
 
 use crate::access::ApiKeys;
 use crate::room::{LocalEndpoint, Now, Room, RoomSettings, limits};
@@ -33,7 +33,7 @@ use inbox::{Brought, Inbox};
 use livekit_protocol::DisconnectReason;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use task::{Input, Mailboxes, RoomTask};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
@@ -242,7 +242,11 @@ async fn dispatch(inner: std::sync::Weak<Inner>, mut events: mpsc::Receiver<Room
 
 fn now() -> Now {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Now { instant: Instant::now(), unix_ms: i64::try_from(unix.as_millis()).unwrap_or(i64::MAX) }
+    // The runtime's clock, which its timers go by.
+    Now {
+        instant: tokio::time::Instant::now().into_std(),
+        unix_ms: i64::try_from(unix.as_millis()).unwrap_or(i64::MAX),
+    }
 }
 
 fn check_room_name(name: &str) -> Result<(), &'static str> {

@@ -112,7 +112,10 @@ impl RoomTask {
                 self.sessions.remove(&session);
                 self.room.handle_session_closed(now, session);
             }
-            Input::Call(ask) => ask(&mut self.room, now),
+            Input::Call(ask) => {
+                self.room.set_present(now);
+                ask(&mut self.room, now);
+            }
         }
     }
 
@@ -155,6 +158,7 @@ impl RoomTask {
                         tracing::debug!(worker = self.worker.get(), "a command came after the media worker's end");
                     }
                 }
+                Effect::DataDropped(reason) => self.rooms.inner.stats.count_dropped_data(reason),
                 Effect::RefreshToken { session, grants } => self.refresh_token(session, &grants),
                 Effect::Finished => {}
             }
@@ -164,7 +168,7 @@ impl RoomTask {
     /// Never waits: a client that does not read is cut off, and the others do not notice.
     fn send(&mut self, session: SessionId, outgoing: Outgoing) {
         let Some(link) = self.sessions.get(&session) else { return };
-        if let Err(mpsc::error::TrySendError::Full(outgoing)) = link.outbox.try_send(outgoing)
+        if let Err(mpsc::error::TrySendError::Full(outgoing)) = link.send(outgoing)
             && let Some(link) = self.sessions.remove(&session)
         {
             let end = match outgoing {

@@ -5,6 +5,8 @@ use crate::access::{ApiKeys, Claims, VideoGrants};
 use crate::rooms::{Rooms, RoomsConfig};
 use crate::stats::{JoinResult, SessionEnd};
 use axum::http::StatusCode;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use consilium_media_core::control::{Command, DataChannelId, Event, Reliability, RoomEvent};
 use consilium_media_core::ids::{PeerId, RoomId};
@@ -14,9 +16,9 @@ use livekit_protocol::participant_info::State;
 use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message;
 use livekit_protocol::{
-    DataPacket, DisconnectReason, JoinResponse, LeaveRequest, ParticipantPermission, Ping, RoomParticipantIdentity,
-    SessionDescription, SignalRequest, SignalResponse, TrickleRequest, UpdateParticipantRequest,
-    UpdateRoomMetadataRequest, UserPacket, data_packet,
+    DataPacket, DisconnectReason, JoinRequest, JoinResponse, LeaveRequest, ParticipantPermission, Ping,
+    RoomParticipantIdentity, SessionDescription, SignalRequest, SignalResponse, TrickleRequest,
+    UpdateParticipantRequest, UpdateRoomMetadataRequest, UserPacket, WrappedJoinRequest, data_packet,
 };
 use prost::Message as _;
 use std::sync::Arc;
@@ -156,13 +158,43 @@ async fn receive_until<T>(socket: &mut Socket, find: impl Fn(Message) -> Option<
     }
 }
 
-/// The close code that the server sent.
-async fn close_code(socket: &mut Socket) -> u16 {
+/// The close code that the server sent, and its reason.
+async fn goodbye<S>(socket: &mut S) -> (u16, String)
+where
+    S: futures_util::Stream<Item = Result<Frame, Error>> + Unpin,
+{
     loop {
         match tokio::time::timeout(PATIENCE, socket.next()).await.expect("the server closes in time") {
-            Some(Ok(Frame::Close(Some(frame)))) => return frame.code.into(),
+            Some(Ok(Frame::Close(Some(frame)))) => return (frame.code.into(), frame.reason.to_string()),
             Some(Ok(_)) => {}
             other => panic!("no close frame but {other:?}"),
+        }
+    }
+}
+
+async fn close_code(socket: &mut Socket) -> u16 {
+    goodbye(socket).await.0
+}
+
+/// Pings like an SDK, and does nothing else, until the server says goodbye. Returns what it said.
+async fn only_ping(socket: Socket) -> (Vec<Message>, (u16, String)) {
+    let (mut sink, mut stream) = socket.split();
+    let mut heard = Vec::new();
+    loop {
+        let ping = SignalRequest { message: Some(Request::PingReq(Ping::default())) };
+        // Fails once the server has closed.
+        let _ = sink.send(Frame::Binary(ping.encode_to_vec().into())).await;
+        let pause = tokio::time::sleep(Duration::from_secs(2));
+        tokio::pin!(pause);
+        loop {
+            tokio::select! {
+                () = &mut pause => break,
+                frame = stream.next() => match frame.expect("a goodbye comes first").unwrap() {
+                    Frame::Binary(bytes) => heard.extend(SignalResponse::decode(&bytes[..]).unwrap().message),
+                    Frame::Close(Some(frame)) => return (heard, (frame.code.into(), frame.reason.to_string())),
+                    _ => {}
+                },
+            }
         }
     }
 }
@@ -339,12 +371,95 @@ async fn a_message_over_the_limit_closes_the_session() {
     assert_eq!(close_code(&mut socket).await, 1009);
     drop(socket);
     server.until(|server| server.ended(SessionEnd::MessageTooLarge) == 1).await;
-    // One that is larger still is not even taken into memory.
-    let (mut socket, _) = server.join("bob").await;
-    let _ = socket.send(Frame::Binary(vec![0; 8 << 20].into())).await;
-    while receive(&mut socket).await.is_some() {}
+    // One that is larger still is not even taken into memory. Like a browser, the client reads while it writes.
+    let (socket, _) = server.join("bob").await;
+    let (mut sink, mut stream) = socket.split();
+    let writing = tokio::spawn(async move { sink.send(Frame::Binary(vec![0; 8 << 20].into())).await });
+    assert_eq!(goodbye(&mut stream).await, (1009, "message_too_large".into()));
+    drop(stream);
+    server.until(|server| server.ended(SessionEnd::MessageTooLarge) == 2).await;
+    let _ = writing.await;
+    assert_eq!(server.rooms.stats().snapshot().sessions, 0);
+}
+
+#[tokio::test]
+async fn text_that_is_no_text_closes_the_session_as_malformed() {
+    use tokio_tungstenite::tungstenite::protocol::frame::Frame as RawFrame;
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+    let server = server(RoomsConfig::default()).await;
+    let (mut socket, _) = server.join("alice").await;
+    let text = RawFrame::message(vec![0xc3, 0x28], OpCode::Data(Data::Text), true);
+    socket.send(Frame::Frame(text)).await.unwrap();
+    assert_eq!(goodbye(&mut socket).await, (1007, "malformed".into()));
     drop(socket);
-    server.until(|server| server.rooms.stats().snapshot().sessions == 0).await;
+    server.until(|server| server.ended(SessionEnd::Malformed) == 1).await;
+    assert_eq!(server.rooms.stats().snapshot().malformed, 1);
+}
+
+fn join_request(request: &JoinRequest) -> String {
+    let wrapped = WrappedJoinRequest { join_request: request.encode_to_vec(), ..Default::default() };
+    URL_SAFE_NO_PAD.encode(wrapped.encode_to_vec())
+}
+
+#[tokio::test]
+async fn a_join_request_that_cannot_be_read_is_refused_in_a_way_that_every_page_can_read() {
+    let server = server(RoomsConfig::default()).await;
+    let token = server.token(&claims("alice"));
+    let not_a_request = URL_SAFE_NO_PAD.encode([0xff; 40]);
+    for (index, request) in ["no base64!", not_a_request.as_str()].into_iter().enumerate() {
+        let path = format!("/rtc/v1?access_token={token}&join_request={}", request.replace(' ', "%20"));
+        let (status, cors, body) = refusal(server.connect(&path).await);
+        assert_eq!((status, cors, body.as_str()), (StatusCode::BAD_REQUEST, true, "the join request cannot be read"));
+        assert_eq!(server.joins(JoinResult::Malformed), index as u64 + 1);
+    }
+    let path = format!("/rtc?access_token={token}&attributes=no-json");
+    assert_eq!(refusal(server.connect(&path).await).0, StatusCode::BAD_REQUEST);
+    assert_eq!(server.rooms.stats().snapshot().participants, 0);
+}
+
+#[tokio::test]
+async fn a_join_request_with_a_bad_description_joins_nobody_and_says_why() {
+    let server = server(RoomsConfig::default()).await;
+    let (mut witness, _) = server.join("witness").await;
+    let offer = SessionDescription { sdp: "v=1".into(), r#type: "offer".into(), ..Default::default() };
+    let request = JoinRequest { publisher_offer: Some(offer), ..Default::default() };
+    let token = server.token(&claims("mallory"));
+    let path = format!("/rtc/v1?access_token={token}&join_request={}", join_request(&request));
+    let mut socket = server.connect(&path).await.unwrap();
+    assert_eq!(receive_until(&mut socket, leave).await.reason(), DisconnectReason::JoinFailure);
+    assert_eq!(goodbye(&mut socket).await, (1007, "malformed".into()));
+    drop(socket);
+    server.until(|server| server.ended(SessionEnd::Malformed) == 1).await;
+    let snapshot = server.rooms.stats().snapshot();
+    assert_eq!((snapshot.malformed, snapshot.participants), (1, 1));
+    send(&mut witness, Request::PingReq(Ping::default())).await;
+    receive_until(&mut witness, |message| matches!(message, Message::PongResp(_)).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_client_that_never_answers_an_offer_is_closed_with_that_reason() {
+    let server = server(RoomsConfig::default()).await;
+    let token = server.token(&claims("alice"));
+    let socket = server.connect(&format!("/rtc?access_token={token}")).await.unwrap();
+    // From here on time passes whenever nobody has anything to do.
+    tokio::time::pause();
+    let (heard, end) = only_ping(socket).await;
+    assert!(heard.iter().any(|message| matches!(message, Message::Offer(_))));
+    assert_eq!(end, (1008, "no_answer".into()));
+    server.until(|server| server.ended(SessionEnd::NoAnswer) == 1).await;
+    assert_eq!(server.rooms.stats().snapshot().participants, 0);
+}
+
+#[tokio::test]
+async fn a_client_that_never_connects_its_media_is_closed_with_that_reason() {
+    let server = server(RoomsConfig::default()).await;
+    let (socket, _) = server.join("alice").await;
+    tokio::time::pause();
+    let (heard, end) = only_ping(socket).await;
+    assert_eq!(heard.into_iter().find_map(leave).unwrap().reason(), DisconnectReason::JoinFailure);
+    assert_eq!(end, (1000, "media_failed".into()));
+    server.until(|server| server.ended(SessionEnd::MediaFailed) == 1).await;
+    assert_eq!(server.rooms.stats().snapshot().participants, 0);
 }
 
 #[tokio::test]
@@ -359,7 +474,8 @@ async fn a_flood_closes_the_session_and_the_others_go_on() {
         }
     }
     let _ = socket.flush().await;
-    while receive(&mut socket).await.is_some() {}
+    assert_eq!(goodbye(&mut socket).await, (1008, "flood".into()));
+    drop(socket);
     server.until(|server| server.ended(SessionEnd::Flood) == 1).await;
     send(&mut witness, Request::PingReq(Ping::default())).await;
     receive_until(&mut witness, |message| matches!(message, Message::PongResp(_)).then_some(())).await;
@@ -422,9 +538,10 @@ async fn a_room_stuck_behind_a_flood_holds_up_no_other_and_only_its_flooder_is_e
 #[tokio::test]
 async fn a_client_that_does_not_read_is_cut_off_and_the_others_miss_nothing() {
     let server = server(RoomsConfig::default()).await;
-    let (_slow, _) = server.join("slow").await;
+    let (mut slow, _) = server.join("slow").await;
     let (mut witness, _) = server.join("witness").await;
-    const UPDATES: usize = 1_000;
+    // Twice what may wait for a client in bytes, and what the sockets hold; in messages, not nearly what may wait.
+    const UPDATES: usize = 450;
     let reading = tokio::spawn(async move {
         let mut updates = 0;
         while updates < UPDATES {
@@ -442,6 +559,8 @@ async fn a_client_that_does_not_read_is_cut_off_and_the_others_miss_nothing() {
         // The witness gets the processor; what is measured is who is cut off, not how fast the loop is.
         tokio::task::yield_now().await;
     }
+    assert_eq!(goodbye(&mut slow).await, (1008, "slow_reader".into()));
+    drop(slow);
     let _witness = tokio::time::timeout(PATIENCE, reading).await.unwrap().unwrap();
     server.until(|server| server.ended(SessionEnd::SlowReader) == 1).await;
 }
@@ -452,7 +571,7 @@ async fn a_silent_client_is_given_up_after_the_ping_timeout() {
     let (mut socket, _) = server.join("alice").await;
     // From here on time passes whenever nobody has anything to do.
     tokio::time::pause();
-    while receive(&mut socket).await.is_some() {}
+    assert_eq!(goodbye(&mut socket).await, (1008, "ping_timeout".into()));
     server.until(|server| server.ended(SessionEnd::PingTimeout) == 1).await;
 }
 
