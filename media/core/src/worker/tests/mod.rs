@@ -1,5 +1,6 @@
 //! What the worker as a whole promises. Virtual time, real packets, no sockets.
 
+mod repair;
 mod scene;
 
 use crate::codec::vp8 as vp8_codec;
