@@ -21,6 +21,7 @@ use livekit_protocol::{
     UpdateParticipantRequest, UpdateRoomMetadataRequest, UserPacket, WrappedJoinRequest, data_packet,
 };
 use prost::Message as _;
+use serde_json::json;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpStream;
@@ -336,6 +337,73 @@ async fn a_client_that_writes_text_is_answered_in_text() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// The next answer in text that `find` accepts; every answer must be text.
+async fn receive_json<T>(socket: &mut Socket, find: impl Fn(&serde_json::Value) -> Option<T>) -> T {
+    loop {
+        match tokio::time::timeout(PATIENCE, socket.next()).await.expect("a message comes in time").unwrap().unwrap() {
+            Frame::Text(text) => {
+                if let Some(found) = find(&serde_json::from_str(&text).unwrap()) {
+                    return found;
+                }
+            }
+            other => panic!("{other:?} in answer to text"),
+        }
+    }
+}
+
+/// Written by hand, as somebody would who has only the protocol's JSON form.
+#[tokio::test]
+async fn a_whole_meeting_can_be_negotiated_in_text() {
+    const PUBLISH: &str = include_str!("../negotiation/tests/sdp/chromium_publish_single.sdp");
+    const MICROPHONE: &str = "8d7822d2-144d-46e8-aaac-35719a358339";
+    let mut server = server(RoomsConfig::default()).await;
+    let (mut bob, _) = server.join("bob").await;
+    server.peer().await;
+    // The join response comes before the client has written anything, so it is binary.
+    let (mut alice, _) = server.join("alice").await;
+    let media = server.peer().await;
+    let say = |json: serde_json::Value| Frame::Text(json.to_string().into());
+    alice.send(say(json!({"pingReq": {"timestamp": "42"}}))).await.unwrap();
+    let pong = receive_json(&mut alice, |message| message["pongResp"]["lastPingTimestamp"].as_str().map(str::to_owned));
+    assert_eq!(pong.await, "42");
+    let track = json!({"cid": MICROPHONE, "name": "voice", "type": "AUDIO", "source": "MICROPHONE"});
+    alice.send(say(json!({"addTrack": track}))).await.unwrap();
+    let sid = receive_json(&mut alice, |message| {
+        let published = &message["trackPublished"];
+        (published["cid"] == MICROPHONE).then(|| published["track"]["sid"].as_str().unwrap().to_owned())
+    })
+    .await;
+    assert!(sid.starts_with("TR_"));
+    alice.send(say(json!({"offer": {"type": "offer", "sdp": PUBLISH, "id": 7}}))).await.unwrap();
+    let answer = receive_json(&mut alice, |message| message.get("answer").cloned()).await;
+    assert_eq!((&answer["type"], &answer["id"]), (&json!("answer"), &json!(7)));
+    assert!(answer["sdp"].as_str().unwrap().starts_with("v=0"));
+    let candidate = json!({"candidate": "candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host", "sdpMid": "0"});
+    let trickle = json!({"candidateInit": candidate.to_string(), "target": "PUBLISHER"});
+    alice.send(say(json!({"trickle": trickle}))).await.unwrap();
+    server.connect_media(media).await;
+    let state = receive_json(&mut alice, |message| {
+        let own = message["update"]["participants"].as_array()?.iter().find(|info| info["identity"] == "alice")?;
+        (own["state"] == "ACTIVE").then(|| own["tracks"][0]["name"].as_str().unwrap().to_owned())
+    });
+    assert_eq!(state.await, "voice");
+    let name = receive_until(&mut bob, |message| match message {
+        Message::Update(update) => update.participants.into_iter().find_map(|mut info| info.tracks.pop()),
+        _ => None,
+    });
+    assert_eq!(name.await.sid, sid);
+    alice.send(say(json!({"mute": {"sid": sid, "muted": true}}))).await.unwrap();
+    receive_until(&mut bob, |message| match message {
+        Message::Update(update) => {
+            update.participants.iter().any(|info| info.tracks.iter().any(|track| track.muted)).then_some(())
+        }
+        _ => None,
+    })
+    .await;
+    alice.send(say(json!({"leave": {}}))).await.unwrap();
+    assert_eq!(goodbye(&mut alice).await, (1000, "left".into()));
 }
 
 #[tokio::test]
