@@ -71,7 +71,7 @@ async fn read<F: Future<Output = bool>>(
             Ok(Some(Err(error))) => return unreadable(error),
             Ok(Some(Ok(frame))) => frame,
         };
-        if !bucket.take(Instant::now()) {
+        if !bucket.take(Instant::now(), len(&frame)) {
             return SessionEnd::Flood;
         }
         let request = match &frame {
@@ -92,6 +92,14 @@ async fn read<F: Future<Output = bool>>(
             }
             Err(end) => return end,
         }
+    }
+}
+
+fn len(frame: &Frame) -> usize {
+    match frame {
+        Frame::Text(text) => text.len(),
+        Frame::Binary(bytes) | Frame::Ping(bytes) | Frame::Pong(bytes) => bytes.len(),
+        Frame::Close(_) => 0,
     }
 }
 
@@ -130,11 +138,7 @@ async fn write(
             Outgoing::Close(end) => return end,
         };
         let Some(frame) = encode(*message, json.load(Ordering::Relaxed)) else { continue };
-        stats.sent(match &frame {
-            Frame::Text(text) => text.len(),
-            Frame::Binary(bytes) => bytes.len(),
-            _ => 0,
-        });
+        stats.sent(len(&frame));
         match timeout(WRITE_TIMEOUT, sink.send(frame)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return SessionEnd::ConnectionLost,
