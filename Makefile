@@ -27,8 +27,10 @@ test: test-tools web test-rust test-web test-e2e test-interop
 test-tools:
 	./scripts/test-tools
 
+# The second time as a release build has it, for the pages alone: only the embedding is compiled again.
 test-rust:
 	cargo test --workspace
+	cargo test --workspace --features consilium/embed-pages --lib in_the_binary
 
 # As the Rust tests build it: `cargo build` would choose other features and compile every library again.
 test-server:

@@ -106,4 +106,30 @@ mod tests {
             assert!(!is_page(file), "{file}");
         }
     }
+
+    /// Needs the web build. What is read from disk is owned; what is borrowed is in the binary.
+    #[cfg(feature = "embed-pages")]
+    #[test]
+    fn every_file_of_the_web_build_is_in_the_binary_byte_for_byte() {
+        use std::borrow::Cow;
+        use std::path::{Path, PathBuf};
+
+        fn files(folder: &Path) -> Vec<PathBuf> {
+            let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+            entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+        }
+
+        let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/dist");
+        let mut names: Vec<String> = Vec::new();
+        for path in files(&built) {
+            let name = path.strip_prefix(&built).unwrap().to_str().unwrap();
+            let embedded = Pages::get(name).unwrap_or_else(|| panic!("{name} is not embedded")).data;
+            assert!(matches!(embedded, Cow::Borrowed(_)), "{name} is read from disk");
+            assert_eq!(embedded, std::fs::read(&path).unwrap(), "{name}");
+            names.push(name.to_owned());
+        }
+        assert!(names.contains(&INDEX.to_owned()) && names.iter().any(|name| name.ends_with(".js")), "{names:?}");
+        // Nothing of an earlier build is left in it.
+        assert_eq!(Pages::iter().count(), names.len());
+    }
 }

@@ -159,3 +159,76 @@ async fn within_deadline(request: Request, next: Next) -> Response {
         Err(_) => (StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::Instant;
+
+    async fn server(connections_max: usize) -> (HttpServer, SocketAddr) {
+        let listener = Listener::bind("a test", SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+        let address = listener.address();
+        let router = Router::new().route("/", axum::routing::get(async || "here"));
+        (listener.serve(router, connections_max), address)
+    }
+
+    async fn answer(stream: &mut TcpStream) -> String {
+        let mut text = Vec::new();
+        // A connection that is reset has answered all that it will.
+        let _ = stream.read_to_end(&mut text).await;
+        String::from_utf8(text).unwrap()
+    }
+
+    /// Time passes whenever nobody has anything to do.
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_never_ends_loses_its_connection_and_makes_room_for_others() {
+        let (server, address) = server(1).await;
+        for pause in [Duration::from_secs(3_600), Duration::from_secs(1)] {
+            let start = Instant::now();
+            let mut slow = TcpStream::connect(address).await.unwrap();
+            slow.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nX: ").await.unwrap();
+            let (mut reader, mut writer) = slow.split();
+            // One byte now and then does not keep it open either.
+            let trickle = async {
+                loop {
+                    tokio::time::sleep(pause).await;
+                    if writer.write_all(b"x").await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                }
+            };
+            let mut rest = Vec::new();
+            tokio::select! {
+                _ = reader.read_to_end(&mut rest) => {}
+                () = trickle => {}
+            }
+            let took = start.elapsed();
+            assert!((HEADER_READ_TIMEOUT..HEADER_READ_TIMEOUT + Duration::from_secs(5)).contains(&took), "{took:?}");
+            assert!(!String::from_utf8_lossy(&rest).contains(" 200 "));
+        }
+        let mut next = TcpStream::connect(address).await.unwrap();
+        next.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        assert!(answer(&mut next).await.ends_with("here"));
+        server.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn a_head_without_bound_is_refused_before_it_is_read() {
+        let (server, address) = server(1).await;
+        let mut endless = TcpStream::connect(address).await.unwrap();
+        endless.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nX: ").await.unwrap();
+        let chunk = vec![b'x'; 64 * 1024];
+        let mut sent = 0;
+        // The kernel's buffers take some more before the writer notices.
+        while endless.write_all(&chunk).await.is_ok() {
+            sent += chunk.len();
+            assert!(sent < 64 << 20, "the server reads on and on");
+        }
+        let mut next = TcpStream::connect(address).await.unwrap();
+        next.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        assert!(answer(&mut next).await.ends_with("here"));
+        server.shutdown().await;
+    }
+}

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use consilium::app::App;
 use consilium::config::{Config, Secret};
 use consilium_signaling::access::{ApiKeys, Claims, VideoGrants};
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
 use livekit_protocol as proto;
 use prost::Message;
 use serde_json::{Value, json};
@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message as Frame;
 
 const SECRET: &str = "a secret of enough length to be a secret";
 const MINUTE: Duration = Duration::from_secs(60);
@@ -377,6 +378,71 @@ async fn probes_answer_and_the_metrics_are_well_formed() {
     }
     assert!(!server.http(&Request::get("/metrics")).await.text().contains("consilium_rooms"));
     server.stop().await;
+}
+
+/// The media port that a description offers.
+fn media_address(sdp: &str) -> SocketAddr {
+    let candidate = sdp.lines().find(|line| line.starts_with("a=candidate:")).unwrap();
+    let words: Vec<_> = candidate.split(' ').collect();
+    format!("{}:{}", words[4], words[5]).parse().unwrap()
+}
+
+#[tokio::test]
+async fn the_metrics_tell_of_a_participant_its_connections_and_of_what_was_dropped() {
+    let server = Server::closed().await;
+    let token = server.token(joiner());
+    let address = server.app.http_addr();
+    let path = format!("ws://{address}/rtc?protocol=17&access_token={token}");
+    let (mut socket, _) = tokio_tungstenite::connect_async(path).await.unwrap();
+    let offer = loop {
+        let message = proto::SignalResponse::decode(socket.next().await.unwrap().unwrap().into_data()).unwrap();
+        if let Some(proto::signal_response::Message::Offer(offer)) = message.message {
+            break offer;
+        }
+    };
+    let ping = proto::SignalRequest { message: Some(proto::signal_request::Message::Ping(1)) };
+    socket.send(Frame::Binary(ping.encode_to_vec().into())).await.unwrap();
+    let stranger = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    stranger.send_to(&[0xff; 100], media_address(&offer.sdp)).await.unwrap();
+    let expected = [
+        "consilium_rooms 1",
+        "consilium_participants 1",
+        "consilium_sessions 1",
+        "consilium_joins_total{result=\"ok\"} 1",
+        "consilium_signal_messages_total{direction=\"received\"} 1",
+        "consilium_media_peers 1",
+        "consilium_media_peers_connected 0",
+        "consilium_datagrams_received_total 1",
+        "consilium_received_bytes_total 100",
+        "consilium_packets_dropped_total{reason=\"unknown_protocol\"} 1",
+    ];
+    let told = async || {
+        let metrics = server.ops("/metrics").await.text().to_owned();
+        expected.iter().find(|line| !metrics.contains(&format!("\n{line}\n"))).copied()
+    };
+    wait_until(async || told().await.is_none(), async || format!("no {:?}", told().await)).await;
+    let sent: f64 = value(server.ops("/metrics").await.text(), "consilium_signal_bytes_total{direction=\"sent\"}");
+    assert!(sent > 500.0, "a join response and an offer are {sent} bytes");
+    socket.close(None).await.unwrap();
+    let ended = "\nconsilium_sessions_ended_total{reason=\"connection_lost\"} 1\n";
+    let gone = async || server.ops("/metrics").await.text().contains(ended);
+    wait_until(gone, async || server.ops("/metrics").await.text().to_owned()).await;
+    server.stop().await;
+}
+
+/// The value of one series.
+fn value(metrics: &str, series: &str) -> f64 {
+    let line = metrics.lines().find(|line| line.starts_with(series)).unwrap();
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// Workers publish their figures now and then.
+async fn wait_until(condition: impl AsyncFn() -> bool, explain: impl AsyncFn() -> String) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while !condition().await {
+        assert!(tokio::time::Instant::now() < deadline, "{}", explain().await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test]

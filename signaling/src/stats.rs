@@ -58,6 +58,8 @@ labels!(
         SlowReader = "slow_reader",
         /// More messages than the rate limit allows.
         Flood = "flood",
+        /// More reliable messages on data channels than a participant may send.
+        DataFlood = "data_flood",
         MessageTooLarge = "message_too_large",
         /// A frame, message, description or candidate that cannot be read.
         Malformed = "malformed",
@@ -66,11 +68,26 @@ labels!(
         DuplicateIdentity = "duplicate_identity",
         Removed = "removed",
         RoomDeleted = "room_deleted",
+        /// An offer was not answered in time.
+        NoAnswer = "no_answer",
         /// The media connection failed.
         MediaFailed = "media_failed",
         /// A session was to be resumed that the server does not know.
         StateMismatch = "state_mismatch",
         Shutdown = "shutdown",
+    }
+);
+
+labels!(
+    /// Why a participant's packet on a data channel went nowhere.
+    DataDrop {
+        TooLarge = "too_large",
+        /// Not a data packet, or one that only servers send.
+        Malformed = "malformed",
+        /// The sender has no right to send data.
+        Forbidden = "forbidden",
+        /// Not on one of the channels of the client protocol.
+        UnknownChannel = "unknown_channel",
     }
 );
 
@@ -87,6 +104,7 @@ pub struct Stats {
     messages_sent: AtomicU64,
     bytes_sent: AtomicU64,
     malformed: AtomicU64,
+    data_dropped: [AtomicU64; DataDrop::ALL.len()],
     events_dropped: AtomicU64,
 }
 
@@ -104,7 +122,8 @@ pub struct Snapshot {
     pub bytes_sent: u64,
     /// Frames, descriptions and candidates that could not be read.
     pub malformed: u64,
-    /// Media events that a busy room did not take (loudness and lossy data only).
+    pub data_dropped: Vec<(DataDrop, u64)>,
+    /// Media events that a busy room did not take (loudness, lossy data, and what a participant sent whom that ended).
     pub events_dropped: u64,
 }
 
@@ -122,6 +141,7 @@ impl Stats {
             messages_sent: read(&self.messages_sent),
             bytes_sent: read(&self.bytes_sent),
             malformed: read(&self.malformed),
+            data_dropped: DataDrop::ALL.iter().map(|&drop| (drop, read(&self.data_dropped[drop as usize]))).collect(),
             events_dropped: read(&self.events_dropped),
         }
     }
@@ -151,6 +171,10 @@ impl Stats {
 
     pub(crate) fn count_malformed(&self) {
         add(&self.malformed, 1);
+    }
+
+    pub(crate) fn count_dropped_data(&self, reason: DataDrop) {
+        add(&self.data_dropped[reason as usize], 1);
     }
 
     pub(crate) fn count_dropped_event(&self) {

@@ -54,9 +54,14 @@ fn signaling(out: &mut Exposition, stats: &Snapshot) {
         directions(stats.bytes_received, stats.bytes_sent),
     );
     out.counter("consilium_signal_malformed_total", "Signalling input that could not be read.", stats.malformed);
+    out.labelled(
+        "consilium_data_packets_dropped_total",
+        "Packets on data channels that went nowhere, by reason.",
+        stats.data_dropped.iter().map(|(reason, count)| (("reason", reason.name()), *count)),
+    );
     out.counter(
         "consilium_signal_events_dropped_total",
-        "Loudness reports and lossy data that a busy room did not take.",
+        "Loudness reports and messages on data channels that a busy room did not take.",
         stats.events_dropped,
     );
 }

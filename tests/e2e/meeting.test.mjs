@@ -123,7 +123,7 @@ for (const [mode, spc] of [['one peer connection', '1'], ['two peer connections'
       const others = await three('late');
       await takesAtMost(t, 'first pictures', LATE_PICTURE_WITHIN_MS, async (attempt) => {
         const dora = await join('late', `dora${attempt}`);
-        const { took } = await until(
+        await until(
           'dora gets pictures',
           async () => {
             const now = await received(dora);
@@ -131,10 +131,30 @@ for (const [mode, spc] of [['one peer connection', '1'], ['two peer connections'
           },
           20_000,
         );
+        // From before the link was opened, as a person counts.
+        const took = performance.now() - dora.openedAt;
         await closeAll(dora);
         return took;
       });
       await closeAll(...others);
+    });
+
+    test('whoever speaks has the frame around their tile, and loses it in silence', async () => {
+      const anna = await join('speaker', 'anna');
+      // One microphone alone: the fake ones all beep.
+      const ben = await join('speaker', 'ben', {}, { canPublish: false });
+      await seesAndHears(ben, ['anna'], 30_000);
+      const speaking = `${tileOf('anna')}.tile--speaking`;
+      await ben.waitForSelector(speaking, { timeout: 15_000 });
+      const frame = await ben.locator(speaking).evaluate((tile) => {
+        const { content, borderTopWidth, borderTopStyle, boxShadow, outlineStyle } = getComputedStyle(tile, '::after');
+        return { drawn: content !== 'none', visible: boxShadow !== 'none' || outlineStyle !== 'none' || (borderTopStyle !== 'none' && borderTopWidth !== '0px') };
+      });
+      assert.deepEqual(frame, { drawn: true, visible: true });
+      assert.match(await ben.locator(speaking).getAttribute('aria-label'), /speaking/i);
+      await timeUntil(ben, speaking, 'detached', () => anna.getByRole('button', { name: 'Microphone', exact: true }).click());
+      assertNoErrors(anna);
+      await closeAll(anna, ben);
     });
 
     test('a shared screen is seen by the others, large, and disappears when sharing stops', async () => {

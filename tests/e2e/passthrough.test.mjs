@@ -12,7 +12,9 @@ const FRAMES = { video: 45, audio: 150 };
 let server;
 let browser;
 before(async () => {
-  [server, browser] = await Promise.all([startServer(), launchChromium()]);
+  // As many workers as the server chooses: the rooms below go to different ones.
+  const settings = { 'media.workers': undefined };
+  [server, browser] = await Promise.all([startServer({ settings }), launchChromium()]);
 });
 after(async () => {
   await browser?.close();

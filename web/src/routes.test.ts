@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { destinationOf, parseRoute, roomPath } from './routes';
+import codes from './room-codes.json';
+import { destinationOf, isRoomCode, parseRoute, roomPath } from './routes';
 
 describe('routes', () => {
   it('opens the start page and rooms, and nothing else', () => {
@@ -11,14 +12,20 @@ describe('routes', () => {
     }
   });
 
+  it('accepts the room codes that the server accepts, and no others', () => {
+    for (const room of codes.good) expect(isRoomCode(room), room).toBe(true);
+    for (const room of codes.bad) expect(isRoomCode(room), room).toBe(false);
+  });
+
   it('round-trips every valid room code through its address', () => {
-    for (const room of ['first-meeting', 'Ward_7.b', 'Ysgyfaint-ŵ', '1']) {
+    for (const room of codes.good) {
       expect(parseRoute(roomPath(room))).toEqual({ page: 'room', room });
     }
   });
 
   it('accepts a code, a code with spaces and a pasted link with its invitation', () => {
     expect(destinationOf('  lung mdt ')).toBe('/m/lung-mdt');
+    expect(destinationOf('w\u0302')).toBe(roomPath('ŵ'));
     expect(destinationOf('https://meet.example/m/lung-mdt#a.b.c')).toBe('/m/lung-mdt#a.b.c');
     expect(destinationOf('https://meet.example/m/lung-mdt?video=low#a.b.c')).toBe('/m/lung-mdt#a.b.c');
   });

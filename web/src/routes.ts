@@ -2,11 +2,14 @@
 
 export type Route = { page: 'start' } | { page: 'room'; room: string } | { page: 'missing' };
 
-/** Letters, digits, hyphen, underscore, full stop; short enough for any address bar. */
-const ROOM_CODE = /^[\p{L}\p{N}_.-]{1,64}$/u;
+/**
+ * Letters and digits of any script, hyphen, underscore, full stop; the first is a letter or a digit. The server has the same
+ * rule (`src/api/join.rs`), in terms that mean the same in both languages; both are tested with `room-codes.json`.
+ */
+const ROOM_CODE = /^[\p{Alphabetic}\p{N}][\p{Alphabetic}\p{N}_.-]{0,63}$/u;
 
 export function isRoomCode(text: string): boolean {
-  return ROOM_CODE.test(text) && !/^\.+$/.test(text);
+  return ROOM_CODE.test(text);
 }
 
 export function parseRoute(pathname: string): Route {
@@ -31,7 +34,8 @@ export function destinationOf(input: string): string | undefined {
     const room = decode(link[1]);
     return room !== undefined && isRoomCode(room) ? roomPath(room) + (link[2] ?? '') : undefined;
   }
-  const code = text.replace(/\s+/g, '-');
+  // Some keyboards put an accent behind its letter; the one room has the one spelling.
+  const code = text.normalize('NFC').replace(/\s+/g, '-');
   return isRoomCode(code) ? roomPath(code) : undefined;
 }
 

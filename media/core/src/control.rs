@@ -65,8 +65,8 @@ pub enum Command {
         label: String,
         reliability: Reliability,
     },
-    /// Queues one message. Over [`crate::limits::DATA_BUFFERED_BYTES_MAX`] it is dropped and counted; for a reliable
-    /// channel the peer is closed instead, with [`CloseReason::DataBacklog`].
+    /// Queues one message. A lossy one over [`crate::limits::LOSSY_BUFFERED_BYTES_MAX`] is dropped and counted; for a
+    /// reliable one over [`crate::limits::DATA_BUFFERED_BYTES_MAX`] the peer is closed, with [`CloseReason::DataBacklog`].
     SendData {
         peer: PeerId,
         channel: DataChannelId,
@@ -165,4 +165,6 @@ pub enum CloseReason {
     ClosedByPeer,
     /// The far side does not read its reliable data.
     DataBacklog,
+    /// The far side sent more reliable messages than it may.
+    DataFlood,
 }

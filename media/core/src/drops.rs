@@ -75,6 +75,10 @@ reasons! {
     TooLarge = "too_large",
     /// A message for a data channel that is not open, too large or over the backlog.
     DataChannel = "data_channel",
+    /// More messages on data channels than a peer may send.
+    DataRate = "data_rate",
+    /// A message on a data channel longer than a peer may send.
+    DataTooLong = "data_too_long",
     /// The send batch or an event queue was full.
     QueueFull = "queue_full",
     /// A command named something that does not exist.

@@ -16,8 +16,16 @@ pub const DATA_CHANNELS_MAX: usize = 16;
 /// Largest data-channel message that we accept or send, in bytes. The protocol's own cap is 64,000 for user data; the SDKs
 /// announce 262,144 at most.
 pub const DATA_MESSAGE_LEN_MAX: usize = 262_144;
-/// Bytes queued towards one peer over all data channels, before its backlog is dealt with.
+/// Largest data-channel message that we take from a peer, in bytes: the client protocol's own cap. Those of other servers
+/// (the SDKs announce more) are none of ours.
+pub const DATA_RECEIVED_LEN_MAX: usize = 64_000;
+/// Reliable bytes queued towards one peer over all data channels, before its backlog is dealt with.
 pub const DATA_BUFFERED_BYTES_MAX: usize = 4 << 20;
+/// Lossy bytes queued towards one peer over all data channels: two seconds at 2 Mbit/s, and what is older is of no use.
+pub const LOSSY_BUFFERED_BYTES_MAX: usize = 512 * 1024;
+/// Reliable bytes waiting for a peer from which on it is sent no lossy ones. SCTP sends unordered messages first, so a
+/// stream of them would keep reliable ones waiting until the peer is closed for its backlog.
+pub const LOSSY_YIELD_BYTES: usize = DATA_BUFFERED_BYTES_MAX / 4;
 /// Longest datagram handled, in bytes. Ethernet's 1,500 and some room for tunnels with larger frames.
 pub const DATAGRAM_LEN_MAX: usize = 2_048;
 /// How long a peer may take from [`crate::control::Command::AddPeer`] to being connected.

@@ -3,6 +3,7 @@
 use super::participant::ParticipantKey;
 use super::peer::{LOSSY_LABEL, RELIABLE_LABEL};
 use super::{Effect, Room, limits};
+use crate::stats::DataDrop;
 use bytes::Bytes;
 use consilium_media_core::control::{Command, DataChannelId};
 use consilium_media_core::ids::PeerId;
@@ -30,28 +31,38 @@ impl Destinations {
 }
 
 impl Room {
-    /// A packet from a client. What is too large, illegible, not allowed, or on a channel that is not ours is dropped: the
-    /// sender's own library keeps the limits, so nobody is there to be told.
-    pub(super) fn handle_data(&mut self, peer: PeerId, channel: DataChannelId, payload: &Bytes) {
-        let Some(&key) = self.peers.get(&peer) else { return };
-        let Some(participant) = self.participants.get_mut(&key) else { return };
+    /// A packet from a client. What goes nowhere is counted; the sender's own library keeps the limits, so nobody is there to
+    /// be told.
+    pub(super) fn handle_data(
+        &mut self,
+        peer: PeerId,
+        channel: DataChannelId,
+        payload: &Bytes,
+    ) -> Result<(), DataDrop> {
+        // A participant that has just left needs no reason.
+        let Some(&key) = self.peers.get(&peer) else { return Ok(()) };
+        let Some(participant) = self.participants.get_mut(&key) else { return Ok(()) };
         let label = participant.peers().find(|other| other.id == peer).and_then(|peer| peer.label(channel));
         let label = match label {
             Some(RELIABLE_LABEL) => RELIABLE_LABEL,
             Some(LOSSY_LABEL) => LOSSY_LABEL,
-            _ => return,
+            _ => return Err(DataDrop::UnknownChannel),
         };
-        if !participant.permission.can_publish_data || payload.len() > limits::DATA_PACKET_LEN_MAX {
-            return;
+        if !participant.permission.can_publish_data {
+            return Err(DataDrop::Forbidden);
         }
-        let Ok(mut packet) = DataPacket::decode(payload.clone()) else { return };
+        if payload.len() > limits::DATA_PACKET_LEN_MAX {
+            return Err(DataDrop::TooLarge);
+        }
+        let mut packet = DataPacket::decode(payload.clone()).map_err(|_| DataDrop::Malformed)?;
         if label == RELIABLE_LABEL && packet.sequence != 0 {
             participant.last_reliable_sequence = packet.sequence;
         }
         packet.participant_identity.clone_from(&participant.identity);
         packet.participant_sid.clone_from(&participant.sid);
-        let Some(destinations) = take_destinations(&mut packet) else { return };
+        let destinations = take_destinations(&mut packet).ok_or(DataDrop::Malformed)?;
         self.relay(Some(key), label, &destinations, &packet);
+        Ok(())
     }
 
     /// Sends a packet to those it is meant for, but never back. What a participant sends goes only to those who may

@@ -69,6 +69,7 @@ pub enum JoinRefusal {
 impl Room {
     /// The first message to `session` is the join response.
     pub fn handle_join(&mut self, now: Now, session: SessionId, join: Join) -> Result<(), JoinRefusal> {
+        self.set_present(now);
         if self.finished {
             return Err(JoinRefusal::Closing);
         }
@@ -103,6 +104,7 @@ impl Room {
 
     /// The first message to `session` is the reconnect response, or a leave that sends the client to join anew.
     pub fn handle_resume(&mut self, now: Now, session: SessionId, resume: &Resume) -> Result<(), JoinRefusal> {
+        self.set_present(now);
         let known = self.by_identity(&resume.identity).filter(|key| {
             let participant = &self.participants[key];
             participant.sid == resume.participant_sid && participant.peers().all(|peer| peer.state != PeerState::Closed)

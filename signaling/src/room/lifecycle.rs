@@ -14,9 +14,14 @@ use std::time::{Duration, Instant};
 impl Room {
     /// The client's WebSocket is gone, without a goodbye. Unknown sessions (closed by us) are fine.
     pub fn handle_session_closed(&mut self, now: Now, session: SessionId) {
+        self.set_present(now);
         let Some(key) = self.sessions.remove(&session) else { return };
         let Some(participant) = self.participants.get_mut(&key) else { return };
         participant.session = None;
+        // Nobody is there to answer; whoever comes back is offered anew.
+        if let Some(peer) = &mut participant.subscriber {
+            peer.answer_due = None;
+        }
         // Without its connections it cannot come back as the one it was, so there is nothing to wait for.
         if participant.peers().any(|peer| peer.state == PeerState::Closed) {
             return self.remove(now, key, DisconnectReason::SignalClose, SessionEnd::ConnectionLost);
@@ -25,6 +30,7 @@ impl Room {
     }
 
     pub fn handle_event(&mut self, now: Now, event: Event) {
+        self.set_present(now);
         match event {
             Event::PeerConnected { peer } => self.handle_connected(peer),
             Event::PeerClosed { peer, reason } => self.handle_peer_closed(now, peer, reason),
@@ -39,25 +45,39 @@ impl Room {
                     peer.channel_closed(channel);
                 }
             }
-            Event::Data { peer, channel, payload, .. } => self.handle_data(peer, channel, &payload),
+            Event::Data { peer, channel, payload, .. } => {
+                if let Err(reason) = self.handle_data(peer, channel, &payload) {
+                    self.effects.push_back(Effect::DataDropped(reason));
+                }
+            }
             Event::TrackStarted { .. } => {}
             Event::AudioLevels { levels } => self.handle_audio_levels(&levels),
         }
     }
 
+    /// More messages of this connection came than the room could take, and some are lost.
+    pub fn handle_overrun(&mut self, now: Now, peer: PeerId) {
+        self.set_present(now);
+        if let Some(&key) = self.peers.get(&peer) {
+            self.remove(now, key, DisconnectReason::MediaFailure, SessionEnd::DataFlood);
+        }
+    }
+
     pub fn handle_timeout(&mut self, now: Now) {
+        self.set_present(now);
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now.instant);
         let expired: Vec<_> = self
             .participants
             .iter()
-            .filter(|(_, participant)| due(participant.expires_at))
-            .map(|(&key, participant)| (key, participant.state))
+            .filter(|(_, participant)| due(participant.deadline()))
+            .map(|(&key, participant)| (key, participant.state, due(participant.answer_due())))
             .collect();
-        for (key, state) in expired {
-            let (reason, end) = match state {
-                State::Active => (DisconnectReason::ConnectionTimeout, SessionEnd::MediaFailed),
-                _ => (DisconnectReason::JoinFailure, SessionEnd::MediaFailed),
+        for (key, state, unanswered) in expired {
+            let reason = match state {
+                State::Active => DisconnectReason::ConnectionTimeout,
+                _ => DisconnectReason::JoinFailure,
             };
+            let end = if unanswered { SessionEnd::NoAnswer } else { SessionEnd::MediaFailed };
             self.remove(now, key, reason, end);
         }
         if due(self.room_update_at) {
@@ -171,6 +191,7 @@ impl Room {
         let was_connected = participant.state == State::Active || participant.receiving().state == PeerState::Connected;
         if let Some(peer) = participant.peer_mut(id) {
             peer.state = PeerState::Closed;
+            peer.answer_due = None;
             peer.sending.clear();
         }
         let carried: Vec<_> = match participant.publisher.id == id {
@@ -189,7 +210,10 @@ impl Room {
             self.announce(key);
             self.renegotiate_all();
         }
-        if !was_connected {
+        if reason == CloseReason::DataFlood {
+            // Joining anew would only bring the same again.
+            self.remove(now, key, DisconnectReason::MediaFailure, SessionEnd::DataFlood);
+        } else if !was_connected {
             // It never worked: the client is told so, and to stop trying.
             self.remove(now, key, DisconnectReason::JoinFailure, SessionEnd::MediaFailed);
         } else if reason != CloseReason::ClosedByPeer {

@@ -43,5 +43,8 @@ pub const GOODBYE_WINDOW: Duration = Duration::from_secs(2);
 /// How long a participant may take from joining to a working connection: the media core's own limit and some room for its
 /// event to arrive.
 pub const CONNECT_WINDOW: Duration = Duration::from_secs(35);
+/// How long a client may take to answer an offer. The SDKs answer within the blink of an eye; this is a phone that wakes up,
+/// on a bad line. Longer than the ping timeout, so that whoever is gone altogether ends as that.
+pub const ANSWER_WINDOW: Duration = Duration::from_secs(20);
 /// Least time between two messages that carry nothing but the number of people: a storm of joins is told as one.
 pub const ROOM_UPDATE_INTERVAL: Duration = Duration::from_secs(1);

@@ -42,7 +42,7 @@ pub(crate) use join::state_mismatch;
 pub use join::{ConnectionMode, Join, JoinRefusal, Resume};
 pub use peer::LocalEndpoint;
 
-use crate::stats::SessionEnd;
+use crate::stats::{DataDrop, SessionEnd};
 use consilium_media_core::control::Command;
 use consilium_media_core::ids::{PeerId, RoomId, TrackId};
 use livekit_protocol::signal_response::Message;
@@ -87,6 +87,8 @@ pub enum Effect {
         end: SessionEnd,
     },
     Media(Command),
+    /// A packet on a data channel went nowhere.
+    DataDropped(DataDrop),
     /// A grant changed: the client needs a token that says so, for when it reconnects.
     RefreshToken {
         session: SessionId,
@@ -155,6 +157,8 @@ pub struct Room {
     publishers: HashMap<TrackId, ParticipantKey>,
     track_sids: HashMap<String, TrackId>,
     speakers: Speakers,
+    /// The time of the input under way.
+    present: Instant,
     /// When an empty room ends.
     closes_at: Option<Instant>,
     /// When clients are told of a new number of participants.
@@ -189,10 +193,16 @@ impl Room {
             publishers: HashMap::new(),
             track_sids: HashMap::new(),
             speakers: Speakers::default(),
+            present: now.instant,
             room_update_at: None,
             effects: VecDeque::new(),
             finished: false,
         }
+    }
+
+    /// Before whatever a host asks for: what has a time limit counts from here.
+    pub fn set_present(&mut self, now: Now) {
+        self.present = now.instant;
     }
 
     pub fn poll_effect(&mut self) -> Option<Effect> {
@@ -200,7 +210,7 @@ impl Room {
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let expiries = self.participants.values().filter_map(|participant| participant.expires_at);
+        let expiries = self.participants.values().filter_map(Participant::deadline);
         expiries.chain(self.closes_at).chain(self.room_update_at).min()
     }
 

@@ -70,6 +70,7 @@ impl Room {
             return;
         }
         peer.offer_outstanding = None;
+        peer.answer_due = None;
         if let Err(error) = peer.negotiation.handle_answer(&answer.sdp) {
             tracing::debug!(%error, "an answer was refused");
             return self.reject(now, key);
@@ -153,8 +154,11 @@ impl Room {
     }
 
     fn send_offer(&mut self, key: ParticipantKey) {
+        let due = self.present.checked_add(limits::ANSWER_WINDOW);
         let Some(participant) = self.participants.get_mut(&key) else { return };
+        let heard = participant.session.is_some();
         let Some(peer) = &mut participant.subscriber else { return };
+        peer.answer_due = due.filter(|_| heard);
         peer.offers_sent = peer.offers_sent.wrapping_add(1);
         peer.offer_outstanding = Some(peer.offers_sent);
         let offer = SessionDescription {

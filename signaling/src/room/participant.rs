@@ -90,6 +90,15 @@ impl Participant {
         std::iter::once(&mut self.publisher).chain(&mut self.subscriber).find(|peer| peer.id == id)
     }
 
+    /// When something must have happened that this participant waits for.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.expires_at.into_iter().chain(self.answer_due()).min()
+    }
+
+    pub(super) fn answer_due(&self) -> Option<Instant> {
+        self.subscriber.as_ref().and_then(|peer| peer.answer_due)
+    }
+
     /// Others know of this participant.
     pub(super) fn is_visible(&self) -> bool {
         !self.permission.hidden && self.state != State::Joining

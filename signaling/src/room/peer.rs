@@ -7,6 +7,7 @@ use consilium_media_core::ids::{PeerId, SubscriptionId};
 use consilium_media_core::params::{Fingerprint, IceCredentials};
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
+use std::time::Instant;
 
 pub(super) const RELIABLE_LABEL: &str = "_reliable";
 pub(super) const LOSSY_LABEL: &str = "_lossy";
@@ -43,6 +44,8 @@ pub(super) struct Peer {
     pub(super) sections_asked: Option<(u32, u32)>,
     /// Id of our offer that waits for an answer, if we are the one that offers.
     pub(super) offer_outstanding: Option<u32>,
+    /// When that answer must be here; `None` while the client has no session to hear the offer on.
+    pub(super) answer_due: Option<Instant>,
     pub(super) offers_sent: u32,
     /// Whether the media core was told of sections that the client sends on.
     pub(super) receives: bool,
@@ -62,6 +65,7 @@ impl Peer {
             offers_received: 0,
             sections_asked: None,
             offer_outstanding: None,
+            answer_due: None,
             offers_sent: 0,
             receives: false,
             channels: HashMap::new(),

@@ -10,6 +10,7 @@ impl Room {
     /// A session that is closed already is not heard any more.
     #[allow(deprecated, reason = "older SDKs still send the deprecated messages")]
     pub fn handle_request(&mut self, now: Now, session: SessionId, request: SignalRequest) {
+        self.set_present(now);
         let (Some(key), Some(request)) = (self.key_of(session), request.message) else { return };
         match request {
             Request::Offer(offer) => self.handle_offer(now, key, &offer),

@@ -102,8 +102,8 @@ impl Rooms {
         let id = SessionId::new(self.inner.next_session.fetch_add(1, Ordering::Relaxed));
         let (link, session) = link::link(id, inputs, Box::new(claims.clone()), self.inner.stats.clone(), permit);
         // The queue is new, so that both fit.
-        let _ = link.outbox.try_send(Outgoing::Message(Box::new(Message::Leave(state_mismatch()))));
-        let _ = link.outbox.try_send(Outgoing::Close(SessionEnd::StateMismatch));
+        let _ = link.send(Outgoing::Message(Box::new(Message::Leave(state_mismatch()))));
+        let _ = link.send(Outgoing::Close(SessionEnd::StateMismatch));
         Ok(session)
     }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! config    what the operator decides
 //! task      one room's task: inputs in, effects out, timers
+//! inbox     media events on their way to one room
 //! link      what ties a session to its room
 //! entry     joining and resuming
 //! verbs     the server API, without HTTP
@@ -10,6 +11,7 @@
 
 mod config;
 mod entry;
+mod inbox;
 mod link;
 mod task;
 mod verbs;
@@ -18,24 +20,25 @@ pub use crate::room::Refusal;
 pub use config::RoomsConfig;
 pub use entry::JoinError;
 pub(crate) use entry::{Entry, Newcomer};
-pub(crate) use link::{Outgoing, Session};
+pub(crate) use link::{Outbox, Outgoing, Session};
 
 use crate::access::ApiKeys;
 use crate::room::{LocalEndpoint, Now, Room, RoomSettings, limits};
 use crate::stats::{SessionEnd, Stats};
-use consilium_media_core::control::{Event, RoomEvent};
+use consilium_media_core::control::RoomEvent;
 use consilium_media_core::ids::RoomId;
 use consilium_media_net::handle::{MediaHandle, WorkerId};
 use dashmap::DashMap;
+use inbox::{Brought, Inbox};
 use livekit_protocol::DisconnectReason;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use task::{Input, RoomTask};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use task::{Input, Mailboxes, RoomTask};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// Inputs that may wait for one room. A session waits when it is full; loudness and lossy data are dropped.
+/// Inputs that may wait for one room, beside media events. A session waits when it is full.
 const INPUTS_MAX: usize = 1_024;
 /// Sessions of the whole server: what 142,000 people at peak over 200 nodes need, many times over.
 const SESSIONS_MAX: u32 = 20_000;
@@ -56,7 +59,7 @@ struct Inner {
     media: MediaHandle,
     stats: Arc<Stats>,
     by_name: DashMap<String, RoomHandle>,
-    by_id: DashMap<RoomId, mpsc::Sender<Input>>,
+    by_id: DashMap<RoomId, Arc<Inbox>>,
     rooms: AtomicUsize,
     next_room: AtomicU64,
     next_session: AtomicU64,
@@ -163,9 +166,11 @@ impl Rooms {
         let handle = RoomHandle { id, inputs, full: Arc::default() };
         let worker = inner.media.place_room();
         let room = Room::new(id, settings.clone(), inner.config.facts(), self.endpoint(worker), rand::random(), now());
-        inner.by_id.insert(id, handle.inputs.clone());
+        let inbox = Arc::<Inbox>::default();
+        inner.by_id.insert(id, inbox.clone());
         inner.stats.room_opened();
-        let task = RoomTask::new(self.clone(), room, settings.name, worker, handle.clone(), mailbox);
+        let mailboxes = Mailboxes { inputs: mailbox, events: inbox };
+        let task = RoomTask::new(self.clone(), room, settings.name, worker, handle.clone(), mailboxes);
         let mut tasks = inner.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task.run());
@@ -223,27 +228,25 @@ async fn call<R: Send + 'static>(
     answer.await.ok()
 }
 
-/// Brings media events to their rooms.
+/// Brings media events to their rooms. Waits for no room.
 async fn dispatch(inner: std::sync::Weak<Inner>, mut events: mpsc::Receiver<RoomEvent>) {
     while let Some(RoomEvent { room, event }) = events.recv().await {
         let Some(inner) = inner.upgrade() else { return };
-        let Some(inputs) = inner.by_id.get(&room).map(|entry| entry.value().clone()) else { continue };
-        let droppable = matches!(event, Event::AudioLevels { .. });
-        if droppable {
-            if inputs.try_send(Input::Event(event)).is_err() {
-                inner.stats.count_dropped_event();
-            }
-        } else {
-            drop(inner);
-            // Fails for a room that has just ended: nobody is there to care.
-            let _ = inputs.send(Input::Event(event)).await;
+        // A room that has just ended needs to hear nothing.
+        let Some(inbox) = inner.by_id.get(&room).map(|entry| entry.value().clone()) else { continue };
+        if inbox.bring(event) == Brought::Dropped {
+            inner.stats.count_dropped_event();
         }
     }
 }
 
 fn now() -> Now {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Now { instant: Instant::now(), unix_ms: i64::try_from(unix.as_millis()).unwrap_or(i64::MAX) }
+    // The runtime's clock, which its timers go by.
+    Now {
+        instant: tokio::time::Instant::now().into_std(),
+        unix_ms: i64::try_from(unix.as_millis()).unwrap_or(i64::MAX),
+    }
 }
 
 fn check_room_name(name: &str) -> Result<(), &'static str> {

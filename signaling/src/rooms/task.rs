@@ -1,15 +1,17 @@
 //! One room's task: takes inputs, lets the pure room decide, and does what it says, in order.
 
+use super::inbox::{Inbox, Incoming};
 use super::link::{Outgoing, SessionLink};
 use super::{RoomHandle, Rooms, now};
 use crate::access::{Claims, VideoGrants};
 use crate::room::{Effect, Join, JoinRefusal, Now, RefreshedGrants, Resume, Room, SessionId};
 use crate::stats::SessionEnd;
-use consilium_media_core::control::Event;
+use consilium_media_core::control::Command;
 use consilium_media_net::handle::WorkerId;
 use livekit_protocol::SignalRequest;
 use livekit_protocol::signal_response::Message;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
@@ -25,8 +27,13 @@ pub(super) enum Input {
     Resume { session: SessionId, resume: Resume, link: SessionLink, reply: oneshot::Sender<Result<(), JoinRefusal>> },
     Request { session: SessionId, request: Box<SignalRequest> },
     Closed { session: SessionId },
-    Event(Event),
     Call(Ask),
+}
+
+/// Where a room's inputs wait.
+pub(super) struct Mailboxes {
+    pub(super) inputs: mpsc::Receiver<Input>,
+    pub(super) events: Arc<Inbox>,
 }
 
 pub(super) struct RoomTask {
@@ -36,6 +43,7 @@ pub(super) struct RoomTask {
     worker: WorkerId,
     handle: RoomHandle,
     inputs: mpsc::Receiver<Input>,
+    events: Arc<Inbox>,
     sessions: HashMap<SessionId, SessionLink>,
     participants: usize,
 }
@@ -47,9 +55,10 @@ impl RoomTask {
         name: String,
         worker: WorkerId,
         handle: RoomHandle,
-        inputs: mpsc::Receiver<Input>,
+        mailboxes: Mailboxes,
     ) -> Self {
-        Self { rooms, room, name, worker, handle, inputs, sessions: HashMap::new(), participants: 0 }
+        let Mailboxes { inputs, events } = mailboxes;
+        Self { rooms, room, name, worker, handle, inputs, events, sessions: HashMap::new(), participants: 0 }
     }
 
     /// What is logged on the way carries the room's SID, which names no one.
@@ -67,6 +76,7 @@ impl RoomTask {
                     Some(input) => self.handle_input(input),
                     None => break,
                 },
+                incoming = self.events.take() => self.handle_incoming(incoming),
                 () = sleep_until(timeout) => self.room.handle_timeout(now()),
             }
             self.execute().await;
@@ -102,8 +112,20 @@ impl RoomTask {
                 self.sessions.remove(&session);
                 self.room.handle_session_closed(now, session);
             }
-            Input::Event(event) => self.room.handle_event(now, event),
-            Input::Call(ask) => ask(&mut self.room, now),
+            Input::Call(ask) => {
+                self.room.set_present(now);
+                ask(&mut self.room, now);
+            }
+        }
+    }
+
+    fn handle_incoming(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Event(event) => self.room.handle_event(now(), event),
+            Incoming::Overrun(peer) => {
+                self.room.handle_overrun(now(), peer);
+                self.events.forget(peer);
+            }
         }
     }
 
@@ -129,10 +151,14 @@ impl RoomTask {
                     self.sessions.remove(&session);
                 }
                 Effect::Media(command) => {
+                    if let Command::RemovePeer { peer } = &command {
+                        self.events.forget(*peer);
+                    }
                     if self.rooms.inner.media.command(self.worker, command).await.is_err() {
                         tracing::debug!(worker = self.worker.get(), "a command came after the media worker's end");
                     }
                 }
+                Effect::DataDropped(reason) => self.rooms.inner.stats.count_dropped_data(reason),
                 Effect::RefreshToken { session, grants } => self.refresh_token(session, &grants),
                 Effect::Finished => {}
             }
@@ -142,7 +168,7 @@ impl RoomTask {
     /// Never waits: a client that does not read is cut off, and the others do not notice.
     fn send(&mut self, session: SessionId, outgoing: Outgoing) {
         let Some(link) = self.sessions.get(&session) else { return };
-        if let Err(mpsc::error::TrySendError::Full(outgoing)) = link.outbox.try_send(outgoing)
+        if let Err(mpsc::error::TrySendError::Full(outgoing)) = link.send(outgoing)
             && let Some(link) = self.sessions.remove(&session)
         {
             let end = match outgoing {

@@ -3,7 +3,7 @@
 //! Reading and writing go on side by side; whichever ends first ends the session. Each can only wait for a bounded time.
 
 use super::bucket::Bucket;
-use crate::rooms::{Outgoing, Session};
+use crate::rooms::{Outbox, Outgoing, Session};
 use crate::stats::{SessionEnd, Stats};
 use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket};
 use futures_util::stream::{SplitSink, SplitStream};
@@ -13,8 +13,9 @@ use livekit_protocol::{SignalRequest, SignalResponse};
 use prost::Message as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tungstenite::Error as WebSocketError;
+use tungstenite::error::ProtocolError;
 
 /// Longest message, in bytes: a description of 256 KiB in JSON, with room to spare.
 const MESSAGE_LEN_MAX: usize = 512 * 1024;
@@ -66,10 +67,11 @@ async fn read<F: Future<Output = bool>>(
     loop {
         let frame = match timeout(PING_TIMEOUT, stream.next()).await {
             Err(_) => return SessionEnd::PingTimeout,
-            Ok(None | Some(Err(_))) => return SessionEnd::ConnectionLost,
+            Ok(None) => return SessionEnd::ConnectionLost,
+            Ok(Some(Err(error))) => return unreadable(error),
             Ok(Some(Ok(frame))) => frame,
         };
-        if !bucket.take(Instant::now()) {
+        if !bucket.take(Instant::now(), len(&frame)) {
             return SessionEnd::Flood;
         }
         let request = match &frame {
@@ -93,6 +95,14 @@ async fn read<F: Future<Output = bool>>(
     }
 }
 
+fn len(frame: &Frame) -> usize {
+    match frame {
+        Frame::Text(text) => text.len(),
+        Frame::Binary(bytes) | Frame::Ping(bytes) | Frame::Pong(bytes) => bytes.len(),
+        Frame::Close(_) => 0,
+    }
+}
+
 fn accept(
     bytes: &[u8],
     stats: &Stats,
@@ -105,23 +115,30 @@ fn accept(
     decode(bytes).ok_or(SessionEnd::Malformed)
 }
 
+/// What a frame that the library refuses says about its sender. Told apart by the library's own errors, so this crate names
+/// the version that axum uses.
+fn unreadable(error: axum::Error) -> SessionEnd {
+    match error.into_inner().downcast_ref() {
+        Some(WebSocketError::Capacity(_)) => SessionEnd::MessageTooLarge,
+        Some(WebSocketError::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => SessionEnd::ConnectionLost,
+        Some(WebSocketError::Utf8(_) | WebSocketError::Protocol(_)) => SessionEnd::Malformed,
+        _ => SessionEnd::ConnectionLost,
+    }
+}
+
 async fn write(
     sink: &mut SplitSink<WebSocket, Frame>,
-    outbox: &mut mpsc::Receiver<Outgoing>,
+    outbox: &mut Outbox,
     json: &AtomicBool,
     stats: &Stats,
 ) -> SessionEnd {
-    while let Some(outgoing) = outbox.recv().await {
+    while let Some(outgoing) = outbox.next().await {
         let message = match outgoing {
             Outgoing::Message(message) => message,
             Outgoing::Close(end) => return end,
         };
         let Some(frame) = encode(*message, json.load(Ordering::Relaxed)) else { continue };
-        stats.sent(match &frame {
-            Frame::Text(text) => text.len(),
-            Frame::Binary(bytes) => bytes.len(),
-            _ => 0,
-        });
+        stats.sent(len(&frame));
         match timeout(WRITE_TIMEOUT, sink.send(frame)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return SessionEnd::ConnectionLost,
@@ -153,7 +170,15 @@ async fn say_goodbye(sink: &mut SplitSink<WebSocket, Frame>, stream: &mut SplitS
         // Fails where the client closed first; the answer to its close frame then waits in the socket, and reading sends
         // it (RFC 6455 section 5.5.1).
         let _ = sink.send(close).await;
-        while let Some(Ok(_)) = stream.next().await {}
+        while let Some(Ok(frame)) = stream.next().await {
+            if matches!(frame, Frame::Close(_)) {
+                return;
+            }
+        }
+        // After a frame that the library refused it reads no further; the rest of it lies in the socket.
+        if matches!(end, SessionEnd::MessageTooLarge | SessionEnd::Malformed) {
+            std::future::pending::<()>().await;
+        }
     };
     // Whoever does not close in time is cut off.
     let _ = timeout(CLOSE_TIMEOUT, goodbye).await;
@@ -172,7 +197,11 @@ fn close_code(end: SessionEnd) -> u16 {
         | SessionEnd::StateMismatch => 1000,
         SessionEnd::Shutdown => 1001,
         SessionEnd::Malformed => 1007,
-        SessionEnd::PingTimeout | SessionEnd::SlowReader | SessionEnd::Flood => 1008,
+        SessionEnd::PingTimeout
+        | SessionEnd::SlowReader
+        | SessionEnd::Flood
+        | SessionEnd::DataFlood
+        | SessionEnd::NoAnswer => 1008,
         SessionEnd::MessageTooLarge => 1009,
     }
 }

@@ -16,6 +16,7 @@ const BINARY = process.env.CONSILIUM_BIN ?? fileURLToPath(new URL('../../../targ
 const READY_WITHIN_MS = 20_000;
 const CREDENTIALS = { key: 'e2e', secret: 'only-for-browser-tests-0123456789abcdef' };
 
+/** `settings` replace those below; `undefined` leaves the choice to the server. */
 export async function startServer({ mediaAddress = '127.0.0.1', settings = {} } = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'consilium-e2e-'));
   const [http, ops, udp] = [await freeTcpPort(), await freeTcpPort(), await freeUdpPort(mediaAddress)];
@@ -31,6 +32,7 @@ export async function startServer({ mediaAddress = '127.0.0.1', settings = {} } 
     'log.filter': 'info',
     ...settings,
   };
+  for (const [name, value] of Object.entries(config)) if (value === undefined) delete config[name];
   const file = join(folder, 'consilium.toml');
   await writeFile(file, Object.entries(config).map(([name, value]) => `${name} = ${JSON.stringify(value)}\n`).join(''));
   const env = { ...process.env, CONSILIUM_API_KEY: CREDENTIALS.key, CONSILIUM_API_SECRET: CREDENTIALS.secret };
@@ -64,6 +66,12 @@ export async function startServer({ mediaAddress = '127.0.0.1', settings = {} } 
         .filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`))
         .filter((line) => wanted.every((label) => line.includes(label)))
         .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+    },
+    /** As when the machine fails: nobody is told. */
+    kill: async () => {
+      child.kill('SIGKILL');
+      await exited;
+      await rm(folder, { recursive: true, force: true });
     },
     stop: async () => {
       child.kill('SIGTERM');

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from livekit import rtc
 
+from counters import counters
 from meeting import Meeting
 from publishing import pictures, tone
 from signals import Seen, hear, is_silence, is_tone, moving_square, watch
@@ -77,6 +78,21 @@ async def test_sound_arrives_with_and_without_redundancy(meeting: Meeting, red: 
     async with tone(ada, 700, red=red):
         audio, _ = await ben.receives_track("ada", AUDIO)
         await hear(audio, is_tone(700))
+
+
+async def test_redundant_sound_arrives_with_each_piece_twice(meeting: Meeting) -> None:
+    """Nobody is told of the redundancy, and nothing is lost here that it could repair: it shows in the size alone."""
+    ada, ben = await meeting.pair()
+
+    async def bytes_per_packet(red: bool) -> float:
+        async with tone(ada, 700, red=red) as (_, publication):
+            track, _, _ = await ben.sees("track_subscribed", lambda _, new, __: new.sid == publication.sid)
+            await hear(track, is_tone(700))
+            entry = await counters(track, "inbound_rtp", lambda entry: entry.received.packets_received >= 150)
+            return entry.inbound.bytes_received / entry.received.packets_received
+
+    plain, redundant = await bytes_per_packet(False), await bytes_per_packet(True)
+    assert 1.6 * plain < redundant < 2.4 * plain, f"{plain:.0f} and {redundant:.0f} bytes"
 
 
 async def test_a_receiver_of_simulcast_gets_the_size_that_it_chooses(meeting: Meeting) -> None:

@@ -73,6 +73,14 @@ export class Meeting {
 
   async join(request: JoinRequest): Promise<void> {
     if (this.current !== undefined) return;
+    // Some browsers leave it out: in apps that show web pages, or where an administrator said so.
+    if (!('RTCPeerConnection' in globalThis)) {
+      this.store.set({ ...BEFORE, phase: 'ended', failure: 'unsupported' });
+      const { camera, microphone } = await this.media.handOver();
+      camera?.stop();
+      microphone?.stop();
+      return;
+    }
     this.store.set({ ...BEFORE, phase: 'connecting' });
     const room = new Room(this.roomOptions());
     this.current = room;

@@ -338,6 +338,7 @@ impl Transport {
                     self.events.push_back(TransportEvent::Data { channel, binary, payload });
                 }
                 DataEvent::Lost => self.end(now, CloseReason::ClosedByPeer),
+                DataEvent::Flood => self.end(now, CloseReason::DataFlood),
             }
         }
     }

@@ -231,6 +231,31 @@ fn a_lost_connection_sends_the_client_to_join_anew() {
 }
 
 #[test]
+fn whoever_floods_with_data_is_removed_and_not_asked_back() {
+    let floods: [fn(&mut Stage, PeerId); 2] = [
+        |stage, peer| stage.event(Event::PeerClosed { peer, reason: CloseReason::DataFlood }),
+        |stage, peer| {
+            stage.room.handle_overrun(stage.now, peer);
+            stage.pump();
+        },
+    ];
+    for flood in floods {
+        let mut stage = Stage::new();
+        let alice = stage.join("alice");
+        let bob = stage.join("bob");
+        stage.connect(bob);
+        let peer = stage.peer(bob);
+        flood(&mut stage, peer);
+        let Some(Message::Leave(leave)) = stage.inbox(bob).last() else { panic!("not told") };
+        assert_eq!(leave.action(), leave_request::Action::Disconnect);
+        assert_eq!(stage.clients[&bob].closed, Some(SessionEnd::DataFlood));
+        assert_eq!(stage.seen(alice, "bob").unwrap().state(), State::Disconnected);
+        // Known or not, a second word changes nothing.
+        flood(&mut stage, peer);
+    }
+}
+
+#[test]
 fn a_client_that_never_connects_is_removed() {
     let mut stage = Stage::new();
     let alice = stage.join("alice");
@@ -238,6 +263,50 @@ fn a_client_that_never_connects_is_removed() {
     let Some(Message::Leave(leave)) = stage.inbox(alice).last() else { panic!("not told") };
     assert_eq!(leave.reason(), DisconnectReason::JoinFailure);
     assert_eq!(stage.room.participants_len(), 0);
+}
+
+#[test]
+fn a_client_that_never_answers_an_offer_is_removed_and_one_that_does_stays() {
+    let dual = |identity: &str| Join { mode: ConnectionMode::Dual, ..join(identity) };
+    let mut stage = Stage::new();
+    let mute = stage.join_with(dual("mute"));
+    let late = stage.join_with(dual("late"));
+    stage.pass(limits::ANSWER_WINDOW - Duration::from_millis(1));
+    assert_eq!(stage.clients[&mute].closed, None);
+    while stage.react(late) {}
+    stage.pass(Duration::from_millis(1));
+    let Some(Message::Leave(leave)) = stage.inbox(mute).last() else { panic!("not told") };
+    assert_eq!(leave.reason(), DisconnectReason::JoinFailure);
+    assert_eq!(stage.clients[&mute].closed, Some(SessionEnd::NoAnswer));
+    assert_eq!((stage.clients[&late].closed, stage.room.participants_len()), (None, 1));
+    // An offer in the midst of a meeting must be answered as well; the client may try anew then.
+    stage.connect(late);
+    let carol = stage.join("carol");
+    stage.publish_only(carol, "mic", TrackSource::Microphone);
+    stage.pass(limits::ANSWER_WINDOW);
+    let Some(Message::Leave(leave)) = stage.inbox(late).last() else { panic!("not told") };
+    assert_eq!(leave.action(), leave_request::Action::Reconnect);
+    assert_eq!(stage.clients[&late].closed, Some(SessionEnd::NoAnswer));
+}
+
+#[test]
+fn nobody_has_to_answer_while_away_and_whoever_comes_back_is_offered_anew() {
+    let mut stage = Stage::new();
+    let alice = stage.join_with(Join { mode: ConnectionMode::Dual, ..join("alice") });
+    while stage.react(alice) {}
+    stage.connect(alice);
+    let sid = stage.sid(alice);
+    let bob = stage.join("bob");
+    stage.publish_only(bob, "mic", TrackSource::Microphone);
+    stage.pass(limits::ANSWER_WINDOW - Duration::from_secs(1));
+    stage.room.handle_session_closed(stage.now, alice);
+    stage.pass(Duration::from_secs(5));
+    let back = stage.resume("alice", &sid);
+    stage.pass(limits::ANSWER_WINDOW - Duration::from_secs(1));
+    assert_eq!(stage.clients[&back].closed, None);
+    while stage.react(back) {}
+    stage.pass(10 * limits::ANSWER_WINDOW);
+    assert_eq!(stage.clients[&back].closed, None);
 }
 
 #[test]

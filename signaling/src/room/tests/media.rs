@@ -351,6 +351,24 @@ fn data_goes_to_those_it_is_meant_for_with_its_senders_name() {
     let long = "x".repeat(limits::DATA_PACKET_LEN_MAX);
     assert!(send(&mut stage, sessions[0], 1, &user_packet(&long, &[])).is_empty());
     assert!(send(&mut stage, sessions[0], 5, &user_packet("no such channel", &[])).is_empty());
+    assert_eq!(stage.data_drops, [DataDrop::TooLarge, DataDrop::UnknownChannel]);
+}
+
+#[test]
+fn a_packet_that_cannot_be_read_or_is_the_servers_to_send_is_dropped_and_counted() {
+    let mut stage = Stage::new();
+    let alice = stage.join("alice");
+    let bob = stage.join("bob");
+    stage.connect(alice);
+    stage.connect(bob);
+    let peer = stage.peer(alice);
+    let server_only = DataPacket { value: Some(data_packet::Value::Metrics(Default::default())), ..Default::default() };
+    for payload in [Bytes::from(vec![0xff; 40]), Bytes::new(), server_only.encode_to_vec().into()] {
+        stage.commands.clear();
+        stage.event(Event::Data { peer, channel: DataChannelId::new(1), binary: true, payload });
+        assert!(stage.commands.is_empty());
+    }
+    assert_eq!(stage.data_drops, [DataDrop::Malformed; 3]);
 }
 
 #[test]
@@ -367,6 +385,7 @@ fn data_needs_the_right_to_send_and_the_right_to_receive() {
         stage.open_channels(session);
     }
     assert!(send(&mut stage, sessions[1], 1, &user_packet("no", &[])).is_empty());
+    assert_eq!(stage.data_drops, [DataDrop::Forbidden]);
     let sent = send(&mut stage, sessions[0], 1, &user_packet("yes", &[]));
     assert_eq!(sent.iter().map(|(peer, _)| *peer).collect::<Vec<_>>(), [stage.peer(sessions[1])]);
 }

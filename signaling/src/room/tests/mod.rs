@@ -10,7 +10,7 @@ use super::permission::Permission;
 use super::{
     ConnectionMode, Effect, Join, JoinRefusal, LocalEndpoint, Now, Resume, Room, RoomSettings, ServerFacts, SessionId,
 };
-use crate::stats::SessionEnd;
+use crate::stats::{DataDrop, SessionEnd};
 use consilium_media_core::control::{Command, DataChannelId, Event, Reliability};
 use consilium_media_core::ids::{PeerId, RoomId, TrackId};
 use consilium_media_core::params::{Fingerprint, FingerprintHash};
@@ -29,6 +29,7 @@ struct Stage {
     next_session: u64,
     clients: HashMap<SessionId, Client>,
     commands: Vec<Command>,
+    data_drops: Vec<DataDrop>,
     finished: bool,
 }
 
@@ -106,6 +107,7 @@ impl Stage {
             next_session: 0,
             clients: HashMap::new(),
             commands: Vec::new(),
+            data_drops: Vec::new(),
             finished: false,
         }
     }
@@ -122,6 +124,7 @@ impl Stage {
                     self.clients.get_mut(&session).expect("a known session is closed").closed = Some(end);
                 }
                 Effect::Media(command) => self.commands.push(command),
+                Effect::DataDropped(reason) => self.data_drops.push(reason),
                 Effect::RefreshToken { session, .. } => assert!(self.clients.contains_key(&session)),
                 Effect::Finished => self.finished = true,
             }
@@ -230,12 +233,17 @@ impl Stage {
 
     /// Announces a track, offers a section for it, and lets everybody negotiate.
     fn publish(&mut self, session: SessionId, cid: &str, source: TrackSource) -> String {
+        self.publish_only(session, cid, source);
+        self.settle();
+        self.published(session, cid).sid
+    }
+
+    /// The same, but the others do not react.
+    fn publish_only(&mut self, session: SessionId, cid: &str, source: TrackSource) {
         self.request(session, Request::AddTrack(track_request(cid, source)));
         let kind = if track_request(cid, source).r#type() == TrackType::Audio { "audio" } else { "video" };
         self.clients.get_mut(&session).unwrap().sections.push(sdp::sending(kind, cid));
         self.offer(session);
-        self.settle();
-        self.published(session, cid).sid
     }
 
     fn published(&self, session: SessionId, cid: &str) -> TrackInfo {

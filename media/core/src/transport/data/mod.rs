@@ -4,16 +4,21 @@
 
 mod association;
 mod dcep;
+mod inbound;
 #[cfg(test)]
 mod tests;
 
 use crate::control::{DataChannelId, Reliability};
 use crate::drops::DropReason;
-use crate::limits::{DATA_BUFFERED_BYTES_MAX, DATA_CHANNELS_MAX, DATA_MESSAGE_LEN_MAX};
+use crate::limits::{
+    DATA_BUFFERED_BYTES_MAX, DATA_CHANNELS_MAX, DATA_MESSAGE_LEN_MAX, DATA_RECEIVED_LEN_MAX, LOSSY_BUFFERED_BYTES_MAX,
+    LOSSY_YIELD_BYTES,
+};
 use crate::params::DtlsRole;
 use association::Sctp;
 use bytes::Bytes;
 use dcep::{ChannelType, LABEL_LEN_MAX, Message, Retransmission};
+use inbound::{Flood, Inbound};
 use rtc::sctp::{Event, PayloadProtocolIdentifier, ReliabilityType, Stream, StreamEvent};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -24,9 +29,11 @@ const STREAMS_MAX: usize = 4 * DATA_CHANNELS_MAX;
 const CONNECT_AS_CLIENT_AFTER: Duration = Duration::from_millis(300);
 /// As the DTLS server the peer is expected to begin, so we wait longer, and begin only to open a channel.
 const CONNECT_AS_SERVER_AFTER: Duration = Duration::from_secs(1);
-/// Messages queued towards one peer: each costs the engine some 250 bytes beside its payload, so that with the smallest
-/// messages the limit on bytes would hold nothing back.
+/// Reliable messages queued towards one peer: each costs the engine some 250 bytes beside its payload, so that with the
+/// smallest messages the limit on bytes would hold nothing back.
 const BUFFERED_MESSAGES_MAX: usize = 16_384;
+/// The same for lossy messages, a few seconds of them at the rate at which one peer may send.
+const LOSSY_BUFFERED_MESSAGES_MAX: usize = 2_048;
 /// RFC 8831 section 6.2: 65,535 is not a stream.
 const STREAM_ID_MAX: u16 = 65_534;
 
@@ -46,6 +53,8 @@ pub(super) enum DataEvent {
     },
     /// The association ended, or the peer abused it.
     Lost,
+    /// The peer sent more reliable messages than it may.
+    Flood,
 }
 
 /// Why a message was not queued.
@@ -70,6 +79,13 @@ struct Channel {
     label: String,
     phase: ChannelPhase,
     backlog: Backlog,
+}
+
+/// Messages and bytes that wait on all channels of one kind.
+#[derive(Default)]
+struct Waiting {
+    messages: usize,
+    bytes: usize,
 }
 
 /// Lengths of the messages of one channel that the peer has not acknowledged, oldest first.
@@ -109,8 +125,14 @@ pub(super) struct DataChannels {
     /// To be opened when SCTP is up.
     waiting: VecDeque<(String, Reliability)>,
     message_len_max: usize,
+    inbound: Inbound,
+    /// Streams with reliable messages that wait until the peer may send again, and when that is. The engine's receive window
+    /// bounds what waits, and [`STREAMS_MAX`] the list.
+    held: Vec<u16>,
+    read_at: Option<Instant>,
     events: VecDeque<DataEvent>,
-    lost: bool,
+    /// Nothing more is read: the event that says why was given.
+    ended: bool,
 }
 
 impl DataChannels {
@@ -123,8 +145,11 @@ impl DataChannels {
             channels: Vec::new(),
             waiting: VecDeque::new(),
             message_len_max: DATA_MESSAGE_LEN_MAX,
+            inbound: Inbound::new(),
+            held: Vec::new(),
+            read_at: None,
             events: VecDeque::new(),
-            lost: false,
+            ended: false,
         }
     }
 
@@ -172,15 +197,7 @@ impl DataChannels {
         if payload.len() > self.message_len_max {
             return Err(SendError::Dropped);
         }
-        let (messages, bytes) = self.channels.iter().fold((0, 0), |(messages, bytes), channel| {
-            (messages + channel.backlog.messages.len(), bytes + channel.backlog.bytes)
-        });
-        if messages >= BUFFERED_MESSAGES_MAX || bytes + payload.len() > DATA_BUFFERED_BYTES_MAX {
-            return Err(match reliability {
-                Reliability::Lossy => SendError::Dropped,
-                Reliability::Reliable => SendError::Backlog,
-            });
-        }
+        self.check_backlog(reliability, payload.len())?;
         // RFC 8831 section 6.6: SCTP has no empty messages, so one zero byte stands for one.
         let (kind, payload) = match (binary, payload.is_empty()) {
             (true, false) => (PayloadProtocolIdentifier::Binary, payload),
@@ -192,6 +209,34 @@ impl DataChannels {
         let len = written.ok_or(SendError::Dropped)?;
         self.channel_mut(id).ok_or(SendError::Dropped)?.backlog.push(len);
         Ok(())
+    }
+
+    /// Lossy and reliable messages have limits of their own, so that neither takes the other's place.
+    fn check_backlog(&self, reliability: Reliability, len: usize) -> Result<(), SendError> {
+        let waiting = self.waiting(reliability);
+        match reliability {
+            Reliability::Reliable
+                if waiting.messages >= BUFFERED_MESSAGES_MAX || waiting.bytes + len > DATA_BUFFERED_BYTES_MAX =>
+            {
+                Err(SendError::Backlog)
+            }
+            Reliability::Lossy
+                if waiting.messages >= LOSSY_BUFFERED_MESSAGES_MAX
+                    || waiting.bytes + len > LOSSY_BUFFERED_BYTES_MAX
+                    || self.waiting(Reliability::Reliable).bytes > LOSSY_YIELD_BYTES =>
+            {
+                Err(SendError::Dropped)
+            }
+            Reliability::Reliable | Reliability::Lossy => Ok(()),
+        }
+    }
+
+    fn waiting(&self, reliability: Reliability) -> Waiting {
+        let channels = self.channels.iter().filter(|channel| channel.channel_type.reliability() == reliability);
+        channels.fold(Waiting::default(), |sum, channel| Waiting {
+            messages: sum.messages + channel.backlog.messages.len(),
+            bytes: sum.bytes + channel.backlog.bytes,
+        })
     }
 
     /// Takes one SCTP packet. An error counts what the peer sent that no channel takes.
@@ -211,7 +256,7 @@ impl DataChannels {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let sctp = self.sctp.as_ref()?;
-        sctp.poll_timeout().into_iter().chain(self.connect_at).min()
+        sctp.poll_timeout().into_iter().chain(self.connect_at).chain(self.read_at).min()
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
@@ -223,8 +268,15 @@ impl DataChannels {
             }
         }
         sctp.handle_timeout(now);
-        // A timer brings no message, so there is nothing to count.
+        // A timer brings no packet that could be counted as dropped; what a held message turns out to be was within the
+        // limits when it came.
         let _ = self.take_events(now);
+        if self.read_at.is_some_and(|at| at <= now) {
+            self.read_at = None;
+            for id in std::mem::take(&mut self.held) {
+                let _ = self.read(now, id);
+            }
+        }
     }
 
     fn take_events(&mut self, now: Instant) -> Result<(), DropReason> {
@@ -248,15 +300,17 @@ impl DataChannels {
             }
         }
         if self.sctp.as_ref().is_some_and(Sctp::is_lost) {
-            self.lose();
+            self.end(DataEvent::Lost);
         }
         result
     }
 
-    fn lose(&mut self) {
-        if !self.lost {
-            self.lost = true;
-            self.events.push_back(DataEvent::Lost);
+    fn end(&mut self, event: DataEvent) {
+        if !self.ended {
+            self.ended = true;
+            self.held.clear();
+            self.read_at = None;
+            self.events.push_back(event);
         }
     }
 
@@ -265,21 +319,65 @@ impl DataChannels {
         // The engine queues new streams for us to accept; we learn of them from their first message instead.
         while association.accept_stream().is_some() {}
         if association.stream_ids().len() > STREAMS_MAX {
-            self.lose();
+            self.end(DataEvent::Lost);
         }
     }
 
     fn read(&mut self, now: Instant, id: u16) -> Result<(), DropReason> {
         let mut result = Ok(());
-        loop {
+        while !self.ended {
+            if self.is_reliable(id)
+                && let Some(at) = self.inbound.reliable_from(now)
+            {
+                self.hold(id, at);
+                return result;
+            }
             let Some(mut stream) = self.stream(id) else { return result };
             let Ok(Some(chunks)) = stream.read_sctp() else { return result };
             let taken = match chunks.to_payload(DATA_MESSAGE_LEN_MAX) {
-                Ok(payload) => self.take_message(now, id, chunks.ppi, payload.freeze()),
-                Err(_) => Err(DropReason::DataChannel),
+                Ok(payload) => self.admit(now, id, chunks.ppi, payload.freeze()),
+                Err(_) => Err(DropReason::DataTooLong),
             };
             result = result.and(taken);
         }
+        result
+    }
+
+    /// Whatever is not on a lossy channel counts as reliable, messages on streams without a channel included.
+    fn is_reliable(&self, id: u16) -> bool {
+        let lossy = |channel: &Channel| channel.id == id && channel.channel_type.reliability() == Reliability::Lossy;
+        !self.channels.iter().any(lossy)
+    }
+
+    fn hold(&mut self, id: u16, until: Instant) {
+        if !self.held.contains(&id) {
+            self.held.push(id);
+        }
+        self.read_at = Some(until);
+    }
+
+    /// Takes a message if the peer may send it. One that makes or confirms a channel is never dropped.
+    fn admit(
+        &mut self,
+        now: Instant,
+        id: u16,
+        kind: PayloadProtocolIdentifier,
+        payload: Bytes,
+    ) -> Result<(), DropReason> {
+        if kind == PayloadProtocolIdentifier::Dcep || self.is_reliable(id) {
+            if let Err(Flood) = self.inbound.take_reliable(now, payload.len()) {
+                self.end(DataEvent::Flood);
+                return Err(DropReason::DataRate);
+            }
+        } else if !self.inbound.take_lossy(now, payload.len()) {
+            // RFC 8832 section 6: it still says that the peer has the channel.
+            self.acknowledged(id);
+            return Err(DropReason::DataRate);
+        }
+        if payload.len() > DATA_RECEIVED_LEN_MAX {
+            return Err(DropReason::DataTooLong);
+        }
+        self.take_message(now, id, kind, payload)
     }
 
     fn take_message(

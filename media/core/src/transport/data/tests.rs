@@ -12,11 +12,21 @@ struct End {
     closed: Vec<DataChannelId>,
     received: Vec<(DataChannelId, bool, Bytes)>,
     lost: bool,
+    flooded: bool,
+    dropped: Vec<DropReason>,
 }
 
 impl End {
     fn new() -> Self {
-        Self { data: DataChannels::new(), opened: vec![], closed: vec![], received: vec![], lost: false }
+        Self {
+            data: DataChannels::new(),
+            opened: vec![],
+            closed: vec![],
+            received: vec![],
+            lost: false,
+            flooded: false,
+            dropped: vec![],
+        }
     }
 
     fn take_events(&mut self) {
@@ -26,6 +36,7 @@ impl End {
                 DataEvent::Closed { channel } => self.closed.push(channel),
                 DataEvent::Message { channel, binary, payload } => self.received.push((channel, binary, payload)),
                 DataEvent::Lost => self.lost = true,
+                DataEvent::Flood => self.flooded = true,
             }
         }
     }
@@ -81,7 +92,8 @@ impl Pair {
         self.under_way = later;
         let due: Vec<_> = due;
         for (_, to, packet) in due {
-            let _ = self.ends[to].data.handle(now, packet);
+            let result = self.ends[to].data.handle(now, packet);
+            self.ends[to].dropped.extend(result.err());
         }
         self.ends.iter_mut().for_each(|end| end.data.handle_timeout(now));
         true
@@ -160,8 +172,8 @@ fn messages_of_every_kind_and_up_to_the_largest_arrive_intact_in_both_directions
     for end in 0..2 {
         let now = pair.now;
         let sent = [
-            (true, pattern(200_000)),
-            (true, pattern(DATA_MESSAGE_LEN_MAX)),
+            (true, pattern(20_000)),
+            (true, pattern(DATA_RECEIVED_LEN_MAX)),
             (false, pattern(1)),
             (true, Bytes::new()),
         ];
@@ -212,31 +224,166 @@ fn a_lossy_channel_forgets_what_was_lost_and_goes_on() {
 }
 
 #[test]
-fn over_the_backlog_lossy_drops_and_reliable_says_so() {
+fn over_the_backlog_lossy_drops_and_reliable_says_so_and_neither_fills_the_others() {
     let mut pair = Pair::started(0.0);
     let lossy = pair.open(0, "_lossy", Reliability::Lossy);
     let reliable = pair.open(0, "_reliable", Reliability::Reliable);
     pair.run_for(Duration::from_secs(1));
-    let payload = pattern(200_000);
+    let payload = pattern(60_000);
     let queued = (0..100).take_while(|_| pair.send(0, lossy, &payload).is_ok()).count();
-    assert_eq!(queued, DATA_BUFFERED_BYTES_MAX / payload.len());
+    assert_eq!(queued, LOSSY_BUFFERED_BYTES_MAX / payload.len());
     assert_eq!(pair.send(0, lossy, &payload), Err(SendError::Dropped));
+    let queued = (0..100).take_while(|_| pair.send(0, reliable, &payload).is_ok()).count();
+    assert_eq!(queued, DATA_BUFFERED_BYTES_MAX / payload.len());
     assert_eq!(pair.send(0, reliable, &payload), Err(SendError::Backlog));
     pair.run_for(Duration::from_secs(30));
-    assert_eq!(pair.send(0, reliable, &payload), Ok(()));
+    assert_eq!((pair.send(0, lossy, &payload), pair.send(0, reliable, &payload)), (Ok(()), Ok(())));
 }
 
 #[test]
 fn the_smallest_messages_meet_a_limit_as_well_and_the_backlog_empties() {
+    let kinds = [(Reliability::Lossy, LOSSY_BUFFERED_MESSAGES_MAX), (Reliability::Reliable, BUFFERED_MESSAGES_MAX)];
+    for (reliability, limit) in kinds {
+        let mut pair = Pair::started(0.0);
+        let channel = pair.open(0, "x", reliability);
+        pair.run_for(Duration::from_secs(1));
+        let queued = (0..1_000_000).take_while(|_| pair.send(0, channel, &pattern(1)).is_ok()).count();
+        assert_eq!(queued, limit);
+        pair.run_for(Duration::from_secs(60));
+        let backlog = &pair.ends[0].data.channels[0].backlog;
+        assert_eq!((backlog.bytes, backlog.messages.len()), (0, 0));
+    }
+}
+
+/// SCTP sends unordered messages first: without a limit that gives way, the reliable message would never leave.
+#[test]
+fn a_stream_of_lossy_messages_does_not_keep_reliable_ones_waiting() {
     let mut pair = Pair::started(0.0);
     let lossy = pair.open(0, "_lossy", Reliability::Lossy);
-    pair.run_for(Duration::from_secs(1));
-    let queued = (0..1_000_000).take_while(|_| pair.send(0, lossy, &pattern(1)).is_ok()).count();
-    assert_eq!(queued, BUFFERED_MESSAGES_MAX);
-    pair.run_for(Duration::from_secs(60));
-    let backlog = &pair.ends[0].data.channels[0].backlog;
-    assert_eq!((backlog.bytes, backlog.messages.len()), (0, 0));
-    assert_eq!(pair.ends[1].received.len(), BUFFERED_MESSAGES_MAX);
+    let reliable = pair.open(0, "_reliable", Reliability::Reliable);
+    pair.loss = 0.05;
+    let mut sent = 0;
+    // More than this network carries, for a minute.
+    for _ in 0..3_000 {
+        for _ in 0..50 {
+            let _ = pair.send(0, lossy, &pattern(1_000));
+        }
+        sent += usize::from(sent < 200 && pair.send(0, reliable, &pattern(10_000)).is_ok());
+        pair.run_for(Duration::from_millis(20));
+    }
+    assert_eq!(sent, 200);
+    pair.run_for(Duration::from_secs(30));
+    let arrived = pair.ends[1].received.iter().filter(|(channel, ..)| *channel == reliable).count();
+    assert_eq!(arrived, 200);
+}
+
+#[test]
+fn a_lossy_flood_is_cut_to_the_rate_and_ends_nobody() {
+    let mut pair = Pair::started(0.0);
+    let lossy = pair.open(0, "_lossy", Reliability::Lossy);
+    let reliable = pair.open(0, "_reliable", Reliability::Reliable);
+    for _ in 0..500 {
+        for _ in 0..100 {
+            let _ = pair.send(0, lossy, &pattern(10));
+        }
+        pair.run_for(Duration::from_millis(20));
+    }
+    let received = pair.ends[1].received.len();
+    assert!((5_000..8_000).contains(&received), "{received} messages in ten seconds");
+    assert!(pair.ends[1].dropped.contains(&DropReason::DataRate));
+    assert!(!pair.ends[1].flooded && !pair.ends[1].lost);
+    pair.send(0, reliable, &pattern(3)).unwrap();
+    pair.run(|pair| pair.ends[1].received.last().is_some_and(|last| last.0 == reliable));
+}
+
+#[test]
+fn a_flood_of_reliable_messages_or_of_channels_ends_their_sender() {
+    let mut pair = Pair::started(0.0);
+    let reliable = pair.open(0, "_reliable", Reliability::Reliable);
+    let mut rounds = 0;
+    while !pair.ends[1].flooded {
+        for _ in 0..100 {
+            let _ = pair.send(0, reliable, &pattern(10));
+        }
+        pair.run_for(Duration::from_millis(20));
+        rounds += 1;
+        assert!(rounds < 1_000, "nothing ends the flood");
+    }
+    assert!(pair.ends[1].received.len() < 5_000, "{} messages were taken", pair.ends[1].received.len());
+    let taken = pair.ends[1].received.len();
+    pair.run_for(Duration::from_secs(5));
+    assert_eq!(pair.ends[1].received.len(), taken, "nothing is taken after the end");
+
+    let mut pair = Pair::started(0.0);
+    let channel = pair.open(0, "x", Reliability::Lossy).get();
+    let open = Message::Open { channel_type: ChannelType::from(Reliability::Lossy), label: "x".to_owned() }.to_bytes();
+    for _ in 0..1_000 {
+        for _ in 0..100 {
+            let now = pair.now;
+            let mut stream = pair.ends[0].data.stream(channel).unwrap();
+            let _ = stream.write_chunk_with_ppi(now, &open, PayloadProtocolIdentifier::Dcep);
+        }
+        pair.run_for(Duration::from_millis(20));
+    }
+    assert!(pair.ends[1].flooded);
+}
+
+#[test]
+fn a_large_file_sent_as_fast_as_the_network_allows_arrives_at_the_rate_of_the_limit() {
+    let mut pair = Pair::started(0.0);
+    let reliable = pair.open(0, "_reliable", Reliability::Reliable);
+    let start = pair.now;
+    let chunk = pattern(15_000);
+    const CHUNKS: usize = 2_000;
+    let mut sent = 0;
+    let mut most_held = 0;
+    while pair.ends[1].received.len() < CHUNKS {
+        while sent < CHUNKS && pair.ends[0].data.waiting(Reliability::Reliable).bytes < 1 << 20 {
+            pair.send(0, reliable, &chunk).unwrap();
+            sent += 1;
+        }
+        assert!(pair.step());
+        let acknowledged = sent * chunk.len() - pair.ends[0].data.waiting(Reliability::Reliable).bytes;
+        most_held = most_held.max(acknowledged.saturating_sub(pair.ends[1].received.len() * chunk.len()));
+        assert!(pair.now < start + Duration::from_secs(120), "{} arrived", pair.ends[1].received.len());
+    }
+    let rate = (CHUNKS * chunk.len()) as f64 / (pair.now - start).as_secs_f64();
+    assert!((1_000_000.0..2_300_000.0).contains(&rate), "{rate} bytes per second");
+    assert!(most_held <= 4 * DATA_MESSAGE_LEN_MAX + 2_000, "{most_held} bytes wait unread");
+    assert!(pair.ends[1].received.iter().all(|(.., payload)| *payload == chunk));
+    assert!(!pair.ends[1].flooded && !pair.ends[0].lost);
+}
+
+#[test]
+fn ordinary_use_is_not_held_back() {
+    let mut pair = Pair::started(0.0);
+    let lossy = pair.open(0, "_lossy", Reliability::Lossy);
+    let reliable = pair.open(0, "_reliable", Reliability::Reliable);
+    // Ten seconds of 300 small messages of each kind per second, and 10 Mbit/s of a file.
+    for _ in 0..100 {
+        for _ in 0..30 {
+            pair.send(0, lossy, &pattern(500)).unwrap();
+            pair.send(0, reliable, &pattern(500)).unwrap();
+        }
+        for _ in 0..8 {
+            pair.send(0, reliable, &pattern(15_000)).unwrap();
+        }
+        pair.run_for(Duration::from_millis(100));
+    }
+    pair.run_for(Duration::from_secs(2));
+    assert_eq!(pair.ends[1].received.len(), 100 * (30 + 30 + 8));
+    assert!(pair.ends[1].dropped.is_empty());
+}
+
+#[test]
+fn a_message_over_the_protocols_cap_is_dropped_and_counted_and_the_channel_goes_on() {
+    let mut pair = Pair::started(0.0);
+    let reliable = pair.open(0, "_reliable", Reliability::Reliable);
+    pair.send(0, reliable, &pattern(DATA_RECEIVED_LEN_MAX + 1)).unwrap();
+    pair.send(0, reliable, &pattern(DATA_RECEIVED_LEN_MAX)).unwrap();
+    pair.run(|pair| !pair.ends[1].received.is_empty());
+    assert_eq!(pair.ends[1].received[0].2.len(), DATA_RECEIVED_LEN_MAX);
+    assert_eq!(pair.ends[1].dropped, [DropReason::DataTooLong]);
 }
 
 #[test]

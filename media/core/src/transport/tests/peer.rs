@@ -143,7 +143,7 @@ impl Peer {
             match event {
                 DataEvent::Opened { label, .. } => self.opened.push(label),
                 DataEvent::Message { payload, .. } => self.received.push(payload),
-                DataEvent::Closed { .. } | DataEvent::Lost => {}
+                DataEvent::Closed { .. } | DataEvent::Lost | DataEvent::Flood => {}
             }
         }
         while let Some(packets) = self.data.poll_transmit(now) {

@@ -1,6 +1,7 @@
 //! What the worker as a whole promises. Virtual time, real packets, no sockets.
 
 mod forwarding;
+mod repair;
 mod scene;
 
 use crate::codec::vp8 as vp8_codec;

@@ -1,0 +1,76 @@
+//! Repair for subscribers of the plainer kind: no retransmission format, keyframes asked for with FIR.
+
+use super::*;
+use crate::wire::rtcp::FirEntry;
+
+/// As in the others' scene, but without RTX.
+fn plain_scene() -> Scene {
+    let mut scene = Scene::new();
+    let publisher = scene.join();
+    scene.join();
+    scene.command(Command::SetReceive { peer: scene.peer(publisher), sections: vec![video(1, &[])] });
+    subscribe(&mut scene, 1, 1, 1, send_parameters(OUT, None, &[(VP8, false)]));
+    scene
+}
+
+/// The datagrams that wait, as they are on the wire. They are lost.
+fn lose(scene: &mut Scene) -> Vec<Vec<u8>> {
+    let datagrams = scene.out.trains().flat_map(|train| train.datagrams().map(<[u8]>::to_vec).collect::<Vec<_>>());
+    let lost = datagrams.collect();
+    scene.out.clear();
+    lost
+}
+
+fn nack(scene: &mut Scene, seq: SeqNo) {
+    let nack = rtcp_packet(|rtcp| {
+        rtcp.nack(Ssrc::new(1), Ssrc::new(OUT), &[seq]);
+    });
+    scene.send_rtcp(1, &nack);
+}
+
+fn fir(scene: &mut Scene, media: u32) {
+    let fir = rtcp_packet(|rtcp| {
+        rtcp.fir(Ssrc::new(1), &[FirEntry { ssrc: Ssrc::new(media), seq_nr: 1 }]);
+    });
+    scene.send_rtcp(1, &fir);
+}
+
+/// The same number under the same key means the same nonce: not one byte may differ.
+#[test]
+fn without_rtx_a_lost_packet_is_sent_again_byte_for_byte() {
+    let mut scene = plain_scene();
+    (0..3).for_each(|n| drop(send_video(&mut scene, n, n == 0)));
+    let before = scene.take(1);
+    send_video(&mut scene, 3, false);
+    let lost = lose(&mut scene);
+    assert_eq!(lost.len(), 1);
+    send_video(&mut scene, 4, false);
+    assert_eq!(rtp(&scene.take(1)).len(), 1);
+    let seq = SeqNo::new(rtp(&before)[2].seq().get().wrapping_add(1));
+    nack(&mut scene, seq);
+    assert_eq!(lose(&mut scene), lost);
+    scene.pass(Duration::from_millis(30));
+    scene.out.clear();
+    nack(&mut scene, seq);
+    let again = scene.take(1);
+    let packet = rtp(&again)[0];
+    assert_eq!((packet.ssrc(), packet.payload_type(), packet.seq()), (Ssrc::new(OUT), pt(VP8 + 1), seq));
+    assert_eq!(packet.payload(), vp8(3, 3, false, 3));
+    assert_eq!(scene.worker.stats().rtp_retransmitted, 2);
+}
+
+#[test]
+fn a_subscribers_fir_asks_the_publisher_for_a_keyframe_within_the_throttle() {
+    let mut scene = plain_scene();
+    send_video(&mut scene, 0, true);
+    scene.pass(KEYFRAME_REQUEST_INTERVAL);
+    scene.out.clear();
+    (0..5).for_each(|_| fir(&mut scene, OUT));
+    assert_eq!(count_rtcp(&scene.take(0), is_pli), 1);
+    send_video(&mut scene, 1, true);
+    scene.pass(KEYFRAME_REQUEST_INTERVAL * 3);
+    scene.out.clear();
+    // What is not sent to this subscriber is not its to ask for.
+    fir(&mut scene, OUT_RTX);
+    assert_eq!(count_rtcp(&scene.take(0), is_pli), 0);
+}
