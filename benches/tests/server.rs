@@ -14,7 +14,7 @@ use consilium_media_core::params::{
 use consilium_media_core::transport::identity::Identity;
 use consilium_media_core::transport::srtp::SrtpProfile;
 use consilium_media_net::{MediaConfig, MediaHandle, MediaServer, WorkerId};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -32,14 +32,12 @@ struct Server {
 }
 
 impl Server {
-    fn start() -> Self {
-        let config = MediaConfig {
-            workers: 1,
-            udp_port_base: 0,
-            bind_v4: Some(Ipv4Addr::LOCALHOST),
-            bind_v6: None,
-            ..MediaConfig::default()
+    fn start(loopback: IpAddr) -> Self {
+        let (bind_v4, bind_v6) = match loopback {
+            IpAddr::V4(address) => (Some(address), None),
+            IpAddr::V6(address) => (None, Some(address)),
         };
+        let config = MediaConfig { workers: 1, udp_port_base: 0, bind_v4, bind_v6, ..MediaConfig::default() };
         let (server, handle, events) = consilium_media_net::start(&config, Identity::generate().unwrap()).unwrap();
         let worker = handle.place_room();
         let address = handle.candidates(worker)[0].address;
@@ -72,7 +70,7 @@ impl Server {
         let remote = Box::new(peer.remote_parameters());
         self.command(Command::AddPeer { peer: peer_id, room: ROOM, local: local.clone() });
         self.command(Command::SetRemote { peer: peer_id, remote });
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let socket = UdpSocket::bind((self.address.ip(), 0)).unwrap();
         socket.connect(self.address).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(2))).unwrap();
         peer.connect(Instant::now(), local, self.handle.fingerprint().clone());
@@ -113,7 +111,16 @@ fn extensions() -> Vec<ExtensionId> {
 
 #[test]
 fn a_meeting_over_sockets_survives_a_stranger_at_its_port() {
-    let mut server = Server::start();
+    check_meeting_survives(Ipv4Addr::LOCALHOST.into());
+}
+
+#[test]
+fn a_meeting_over_ipv6_survives_a_stranger_at_its_port() {
+    check_meeting_survives(Ipv6Addr::LOCALHOST.into());
+}
+
+fn check_meeting_survives(loopback: IpAddr) {
+    let mut server = Server::start(loopback);
     let publisher = server.join(1);
     let mut receiver = server.join(2);
     let vp8 = PayloadType::new(96).unwrap();
@@ -151,7 +158,7 @@ fn a_meeting_over_sockets_survives_a_stranger_at_its_port() {
         }),
     });
     let mut stream = MediaStream::new(ssrc, vp8, mid, 4, 3, 1_160);
-    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let stranger = UdpSocket::bind((loopback, 0)).unwrap();
     let mut captured = Vec::new();
     for round in 1..=100 {
         let datagram = publisher.peer.seal(&mut stream).unwrap();
