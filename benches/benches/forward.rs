@@ -21,7 +21,7 @@ mod race;
 /// Payload of each packet, in bytes: what browsers send with room for extensions and the tag below 1,200.
 const PAYLOAD_LEN: usize = 1_160;
 /// Forwarding may cost at most this many times the bare seal.
-const RATIO_MAX: f64 = 3.0;
+const RATIO_MAX: f64 = 2.0;
 /// Bursts of every publisher before anything is measured: all caches and buffers have their size then.
 const WARM_UP_BURSTS: usize = 1_000;
 /// Samples of each of the two; the median counts.
