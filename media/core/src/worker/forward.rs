@@ -12,8 +12,8 @@ use crate::worker::keys::PeerKey;
 use std::cmp::Reverse;
 use std::time::Instant;
 
-/// What one call of [`Worker::poll_transmit`] composes, about: small enough to stay in the processor's second-level cache
-/// until it is sent, measured in benches/forward.
+/// What one call of [`Worker::poll_transmit`] composes, about: small enough to stay in a second-level cache (512 KiB and more
+/// on servers) until it is sent, large enough for several trains.
 const TRANSMIT_BYTES: usize = 128 << 10;
 
 impl Worker {
@@ -50,7 +50,7 @@ impl Worker {
         }
         // A train ends with what is shorter than its first: with the longest first, what different publishers sent shares
         // trains too.
-        keys.sort_by_key(|key| Reverse(tracks.get(*key).map_or(0, |track| pending.first_len(track))));
+        keys.sort_unstable_by_key(|key| Reverse(tracks.get(*key).map_or(0, |track| pending.first_len(track))));
         for key in &keys {
             let Some(track) = tracks.get_mut(*key) else { continue };
             let start = track.next_walk_start();
