@@ -31,6 +31,25 @@ after(async () => {
   host?.release();
 });
 
+/** Somebody is there before their data channel is open, and what is sent until then does not reach them. */
+async function untilAllAreReached(pages) {
+  for (const page of Object.values(pages)) {
+    await page.evaluate(() => {
+      window.__reached = new Set();
+      window.__consilium.room.on('dataReceived', (_payload, from) => from && window.__reached.add(from.identity));
+    });
+  }
+  const call = () => window.__consilium.room.localParticipant.publishData(new Uint8Array([1]), { reliable: true });
+  const reached = () => window.__reached.size;
+  const all = async () => {
+    const others = Object.values(pages).length - 1;
+    if ((await Promise.all(Object.values(pages).map((page) => page.evaluate(reached)))).every((n) => n === others)) return true;
+    for (const page of Object.values(pages)) await page.evaluate(call);
+    return false;
+  };
+  await until('everybody reaches everybody', all, 30_000);
+}
+
 /** Keeps count of what arrives of each sender's file, and whether each byte is the one that was sent. */
 const listen = (page) =>
   page.evaluate(() => {
@@ -65,6 +84,7 @@ test('a file of 10 MB arrives whole in Chromium and in Firefox, from either', as
     await until('everybody is there', others, 30_000);
     await listen(page);
   }
+  await untilAllAreReached(pages);
   for (const from of ['anna', 'fritz']) {
     const to = Object.keys(pages).filter((name) => name !== from);
     const fileAt = (name) => pages[name].evaluate((sender) => window.__files[sender], from);

@@ -87,7 +87,7 @@ impl Deadlines {
     }
 
     fn time_of(&self, tick: u64) -> Instant {
-        self.start + TICK * u32::try_from(tick).unwrap_or(u32::MAX)
+        self.start + Duration::from_nanos(tick.saturating_mul(TICK.as_nanos() as u64))
     }
 }
 

@@ -162,15 +162,15 @@ impl Worker {
     pub fn handle_timeout(&mut self, now: Instant, out: &mut SendBatch) {
         while let Some(key) = self.deadlines.pop_due(now, |key| self.peers.get(key).and_then(|peer| peer.timers.queued))
         {
+            let Some(peer) = self.peers.get_mut(key) else { continue };
             if out.is_full() {
                 // The caller sends and comes back: the entry is put in place again.
+                peer.timers.queued = Some(now);
                 self.deadlines.push(now, key);
                 break;
             }
-            if let Some(peer) = self.peers.get_mut(key) {
-                peer.timers.queued = None;
-                peer.transport.handle_timeout(now, out);
-            }
+            peer.timers.queued = None;
+            peer.transport.handle_timeout(now, out);
             self.take_transport_events(now, key, out);
             self.send_due_reports(now, key, out);
             // A timer that does not move on when it is served costs a look per millisecond, and never the thread.
