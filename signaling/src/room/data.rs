@@ -75,17 +75,33 @@ impl Room {
         packet: &DataPacket,
     ) {
         let payload = Bytes::from(packet.encode_to_vec());
-        for (&key, participant) in &self.participants {
+        for (&key, participant) in &mut self.participants {
             let admitted = from.is_none() || participant.permission.can_subscribe;
             if from == Some(key) || !admitted || !destinations.includes(&participant.identity, &participant.sid) {
                 continue;
             }
-            let peer = participant.receiving();
-            if let Some(channel) = peer.channel(label) {
-                let command = Command::SendData { peer: peer.id, channel, binary: true, payload: payload.clone() };
-                self.effects.push_back(Effect::Media(command));
+            let peer = participant.receiving_mut();
+            match peer.channel(label) {
+                Some(channel) => {
+                    let command = Command::SendData { peer: peer.id, channel, binary: true, payload: payload.clone() };
+                    self.effects.push_back(Effect::Media(command));
+                }
+                None if label == RELIABLE_LABEL => peer.hold(&payload),
+                None => {}
             }
         }
+    }
+
+    /// A channel opened: what was said to the participant since it joined can be sent.
+    pub(super) fn handle_channel_opened(&mut self, peer: PeerId, channel: DataChannelId, label: String) {
+        if let Some(peer) = self.peer_mut(peer) {
+            let early = if label == RELIABLE_LABEL { peer.take_early() } else { Vec::new() };
+            peer.channel_opened(label, channel);
+            let peer = peer.id;
+            let send = |payload| Effect::Media(Command::SendData { peer, channel, binary: true, payload });
+            self.effects.extend(early.into_iter().map(send));
+        }
+        self.advance_to_active(peer);
     }
 }
 

@@ -34,12 +34,7 @@ impl Room {
         match event {
             Event::PeerConnected { peer } => self.handle_connected(peer),
             Event::PeerClosed { peer, reason } => self.handle_peer_closed(now, peer, reason),
-            Event::DataChannelOpened { peer, channel, label, .. } => {
-                if let Some(peer) = self.peer_mut(peer) {
-                    peer.channel_opened(label, channel);
-                }
-                self.advance_to_active(peer);
-            }
+            Event::DataChannelOpened { peer, channel, label, .. } => self.handle_channel_opened(peer, channel, label),
             Event::DataChannelClosed { peer, channel } => {
                 if let Some(peer) = self.peer_mut(peer) {
                     peer.channel_closed(channel);
@@ -168,7 +163,7 @@ impl Room {
 
     /// To the others, an active participant is one whom data reaches: they send as soon as they hear of it. So its
     /// connection is up and, where it has data channels at all, the reliable one is open.
-    fn advance_to_active(&mut self, peer: PeerId) {
+    pub(super) fn advance_to_active(&mut self, peer: PeerId) {
         let Some(&key) = self.peers.get(&peer) else { return };
         let Some(participant) = self.participants.get_mut(&key) else { return };
         let receiving = participant.receiving();
@@ -230,7 +225,7 @@ impl Room {
         }
     }
 
-    fn peer_mut(&mut self, id: PeerId) -> Option<&mut super::peer::Peer> {
+    pub(super) fn peer_mut(&mut self, id: PeerId) -> Option<&mut super::peer::Peer> {
         let key = self.peers.get(&id)?;
         self.participants.get_mut(key)?.peer_mut(id)
     }

@@ -29,6 +29,10 @@ pub const ATTRIBUTES_LEN_MAX: usize = 64 * 1024;
 pub const SIDS_PER_REQUEST_MAX: usize = 4_096;
 /// Bytes of one data packet as it travels. The client protocol's own cap.
 pub const DATA_PACKET_LEN_MAX: usize = 64_000;
+/// Reliable packets, and bytes of them, that wait for a participant who has joined and whose channel is not open yet: what a
+/// meeting says in the second that a handshake takes. What is beyond is not sent.
+pub const EARLY_PACKETS_MAX: usize = 256;
+pub const EARLY_BYTES_MAX: usize = 1 << 20;
 /// Data channels whose labels are remembered for one connection; the SDKs open three.
 pub const CHANNELS_PER_PEER_MAX: usize = 8;
 /// m-sections asked for in one message: what a client must add before it can receive everything.

@@ -2,6 +2,7 @@
 
 use super::limits;
 use crate::negotiation::{LocalTransport, Negotiation, Role};
+use bytes::Bytes;
 use consilium_media_core::control::DataChannelId;
 use consilium_media_core::ids::{PeerId, SubscriptionId};
 use consilium_media_core::params::{Fingerprint, IceCredentials};
@@ -50,6 +51,9 @@ pub(super) struct Peer {
     /// Whether the media core was told of sections that the client sends on.
     pub(super) receives: bool,
     channels: HashMap<String, DataChannelId>,
+    /// Reliable packets that came before the channel for them was open, oldest first.
+    early: Vec<Bytes>,
+    early_bytes: usize,
 }
 
 impl Peer {
@@ -69,6 +73,8 @@ impl Peer {
             offers_sent: 0,
             receives: false,
             channels: HashMap::new(),
+            early: Vec::new(),
+            early_bytes: 0,
         }
     }
 
@@ -85,6 +91,22 @@ impl Peer {
         if self.channels.len() < limits::CHANNELS_PER_PEER_MAX || self.channels.contains_key(&label) {
             self.channels.insert(label, channel);
         }
+    }
+
+    /// Keeps a reliable packet until its channel opens, up to a bound.
+    pub(super) fn hold(&mut self, packet: &Bytes) {
+        let fits =
+            self.early.len() < limits::EARLY_PACKETS_MAX && self.early_bytes + packet.len() <= limits::EARLY_BYTES_MAX;
+        if fits && self.state != PeerState::Closed {
+            self.early_bytes += packet.len();
+            self.early.push(packet.clone());
+        }
+    }
+
+    /// What was held, now that it can be sent.
+    pub(super) fn take_early(&mut self) -> Vec<Bytes> {
+        self.early_bytes = 0;
+        std::mem::take(&mut self.early)
     }
 
     pub(super) fn channel_closed(&mut self, channel: DataChannelId) {

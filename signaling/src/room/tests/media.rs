@@ -372,6 +372,41 @@ fn a_packet_that_cannot_be_read_or_is_the_servers_to_send_is_dropped_and_counted
 }
 
 #[test]
+fn reliable_data_reaches_who_has_just_joined_once_its_channel_is_open() {
+    let mut stage = Stage::new();
+    let (alice, bob) = (stage.join("alice"), stage.join("bob"));
+    stage.connect(alice);
+    assert!(send(&mut stage, alice, 1, &user_packet("first", &[])).is_empty());
+    assert!(send(&mut stage, alice, 3, &user_packet("lossy", &[])).is_empty());
+    assert!(send(&mut stage, alice, 1, &user_packet("second", &[])).is_empty());
+    stage.commands.clear();
+    stage.connect(bob);
+    let said = |stage: &Stage| -> Vec<Vec<u8>> {
+        let payloads = stage.commands.iter().filter_map(|command| match command {
+            Command::SendData { payload, .. } => DataPacket::decode(payload.clone()).unwrap().value,
+            _ => None,
+        });
+        let user = |value| match value {
+            data_packet::Value::User(user) => user.payload,
+            _ => Vec::new(),
+        };
+        payloads.map(user).collect()
+    };
+    assert_eq!(said(&stage), [b"first".to_vec(), b"second".to_vec()]);
+    // Once, and no more than the bound.
+    stage.commands.clear();
+    stage.open_channels(bob);
+    assert!(said(&stage).is_empty());
+    let carol = stage.join("carol");
+    for _ in 0..limits::EARLY_PACKETS_MAX * 2 {
+        send(&mut stage, alice, 1, &user_packet("x", &["carol"]));
+    }
+    stage.commands.clear();
+    stage.connect(carol);
+    assert_eq!(said(&stage).len(), limits::EARLY_PACKETS_MAX);
+}
+
+#[test]
 fn data_needs_the_right_to_send_and_the_right_to_receive() {
     let mut stage = Stage::new();
     let silent = Permission { can_publish_data: false, ..permission() };
