@@ -1,5 +1,4 @@
 // A camera in high definition is sent in several sizes, and each receiver gets the one that it chooses.
-import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { assertNoErrors, closeAll, launchChromium, open } from './lib/chromium.mjs';
 import { received, seesAndHears } from './lib/meeting.mjs';
@@ -23,19 +22,37 @@ after(async () => {
   await server?.stop();
 });
 
+/** The sizes of the camera that have figures, once their encoders run. */
+const sizes = (page) =>
+  page.evaluate(async () => {
+    const { localParticipant } = window.__consilium.room;
+    const camera = [...localParticipant.trackPublications.values()].find((one) => one.source === 'camera');
+    const stats = [...((await camera?.track?.getRTCStatsReport())?.values() ?? [])];
+    return stats.filter((one) => one.type === 'outbound-rtp').map((one) => one.rid).toSorted().join();
+  });
+
+/** One time in ten or so, the browser has been seen to send its camera in one size; a second time would be no accident. */
+async function openWithThreeSizes(t) {
+  for (const attempt of [1, 2]) {
+    const page = await open(browser, server.link('hd', 'anna', { video: 'hd', codec: 'vp8' }));
+    const wanted = async () => (await sizes(page)) === 'f,h,q';
+    try {
+      await until('the camera has three sizes', wanted, 20_000);
+      return page;
+    } catch (error) {
+      t.diagnostic(`attempt ${attempt} of 2: the camera's sizes are "${await sizes(page)}"`);
+      await closeAll(page);
+      if (attempt === 2) throw error;
+    }
+  }
+}
+
 test('a receiver decodes the large picture, then the small one that it asked for, then the large one again', async (t) => {
-  const anna = await open(browser, server.link('hd', 'anna', { video: 'hd', codec: 'vp8' }));
   const olga = await open(browser, server.link('hd', 'olga', {}, { canPublish: false }), {
     viewport: { width: 1_920, height: 1_080 },
   });
+  const anna = await openWithThreeSizes(t);
   await seesAndHears(olga, ['anna'], 30_000);
-  const layers = await anna.evaluate(async () => {
-    const { localParticipant } = window.__consilium.room;
-    const camera = [...localParticipant.trackPublications.values()].find((one) => one.source === 'camera');
-    const stats = [...(await camera.track.getRTCStatsReport()).values()];
-    return stats.filter((one) => one.type === 'outbound-rtp').map((one) => one.rid).toSorted();
-  });
-  assert.deepEqual(layers, ['f', 'h', 'q']);
 
   const decodes = async (what, fits, withinMs) => {
     let before;
