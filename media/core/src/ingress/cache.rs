@@ -69,10 +69,6 @@ impl PacketCache {
         self.entries.fill(EMPTY);
     }
 
-    pub fn contains(&self, ext_seq: ExtSeqNo) -> bool {
-        self.get(ext_seq).is_some()
-    }
-
     pub fn get(&self, ext_seq: ExtSeqNo) -> Option<&[u8]> {
         let entry = &self.entries[self.index(ext_seq)];
         let oldest = self.kept_from.max(self.end.saturating_sub(self.bytes.len() as u64));
@@ -143,6 +139,12 @@ mod tests {
     use crate::virtual_time::start;
 
     const SMALL: CacheLimits = CacheLimits { packets_max: 64, bytes_max: 8_192 };
+
+    impl PacketCache {
+        fn contains(&self, ext_seq: ExtSeqNo) -> bool {
+            self.get(ext_seq).is_some()
+        }
+    }
 
     fn packet(seq: u64, len: usize) -> Vec<u8> {
         (0..len).map(|i| (seq as usize * 7 + i) as u8).collect()

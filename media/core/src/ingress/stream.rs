@@ -7,11 +7,15 @@ use crate::ingress::loss::{Gap, LossTracker};
 use crate::ingress::reception::Reception;
 use crate::limits::KEYFRAME_REQUEST_INTERVAL;
 use crate::params::{Encoding, MediaKind};
+use crate::transport::srtp::{ReplayWindow, SrtpError};
 use std::time::{Duration, Instant};
 
 /// An encoding that has sent nothing for so long counts as stopped by its publisher. Screen shares may send one frame per
 /// second and less.
 pub const INACTIVE_AFTER: Duration = Duration::from_secs(2);
+
+/// Words of the window of numbers that were taken: it reaches further back than any cache.
+const TAKEN_WORDS: usize = 32;
 
 /// What became of a packet on arrival.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +41,9 @@ pub struct Stream {
     pub reception: Reception,
     pub sender_report: Option<SenderReportMark>,
     highest: Option<ExtSeqNo>,
+    /// Each number is taken once, whether the cache still has it or not: SRTP must not encrypt two packets under one index,
+    /// and a publisher may send anything under a number again as a retransmission.
+    taken: Option<ReplayWindow<TAKEN_WORDS>>,
     last_packet: Option<Instant>,
     keyframe: KeyframeRequests,
     limits: CacheLimits,
@@ -58,6 +65,7 @@ impl Stream {
             reception: Reception::default(),
             sender_report: None,
             highest: None,
+            taken: None,
             last_packet: None,
             keyframe: KeyframeRequests::default(),
             limits,
@@ -73,6 +81,7 @@ impl Stream {
         self.reception.reset();
         self.sender_report = None;
         self.highest = None;
+        self.taken = None;
     }
 
     /// Takes note of a packet of the stream itself (not a retransmission).
@@ -95,8 +104,13 @@ impl Stream {
         if highest.get().saturating_sub(ext_seq.get()) >= self.limits.packets_max as u64 {
             return Arrival::TooLate;
         }
-        if ext_seq <= highest && self.cache.contains(ext_seq) {
-            return Arrival::Duplicate;
+        let taken = self.taken.get_or_insert_with(|| ReplayWindow::starting_at(ext_seq.get()));
+        if self.highest.is_some() {
+            match taken.check(ext_seq.get()) {
+                Ok(()) => taken.accept(ext_seq.get()),
+                Err(SrtpError::Replay) => return Arrival::Duplicate,
+                Err(_) => return Arrival::TooLate,
+            }
         }
         let in_order = self.highest.is_none() || ext_seq.get() == highest.get() + 1;
         self.highest = Some(highest.max(ext_seq));
@@ -176,6 +190,18 @@ mod tests {
         assert_eq!(recovered, Arrival::New { ext_seq: ExtSeqNo::new(11), in_order: false, gap: Gap::None });
         assert_eq!(stream.recovered(t0, SeqNo::new(12)), Arrival::Duplicate);
         assert_eq!(stream.loss.missing_len(), 0);
+    }
+
+    #[test]
+    fn a_number_is_taken_once_even_when_the_cache_has_lost_it_or_never_had_it() {
+        let (mut stream, t0) = (stream(), start());
+        // Neither is kept: the first as if overwritten, the second carries padding alone.
+        for seq in [10, 11] {
+            let arrival = stream.arrived(t0, ExtSeqNo::new(seq), RtpTime::new(0), 90_000);
+            assert!(matches!(arrival, Arrival::New { .. }));
+        }
+        assert_eq!(stream.recovered(t0, SeqNo::new(10)), Arrival::Duplicate);
+        assert_eq!(stream.recovered(t0, SeqNo::new(11)), Arrival::Duplicate);
     }
 
     #[test]

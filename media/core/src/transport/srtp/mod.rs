@@ -28,6 +28,7 @@ pub use inbound::{OpenedRtp, SrtpInbound};
 pub use keys::{MasterKey, SrtpKeys};
 pub use outbound::SrtpOutbound;
 pub use profile::SrtpProfile;
+pub(crate) use replay::ReplayWindow;
 
 use crate::drops::DropReason;
 use crate::ids::{SeqNo, Ssrc};

@@ -4,17 +4,17 @@ use super::SrtpError;
 
 /// A ring of bits, cleared a word at a time as the highest index moves on (the scheme of RFC 6479). One word is always partly
 /// ahead of the highest index, so the window spans `WORDS - 1` words.
-pub(super) struct ReplayWindow<const WORDS: usize> {
+pub(crate) struct ReplayWindow<const WORDS: usize> {
     highest: u64,
     bits: [u64; WORDS],
 }
 
 impl<const WORDS: usize> ReplayWindow<WORDS> {
     /// Indices that the window reaches back.
-    pub(super) const SPAN: u64 = (WORDS as u64 - 1) * 64;
+    pub(crate) const SPAN: u64 = (WORDS as u64 - 1) * 64;
 
     /// The window of a stream whose first accepted index is `first`.
-    pub(super) fn starting_at(first: u64) -> Self {
+    pub(crate) fn starting_at(first: u64) -> Self {
         let mut window = Self { highest: first, bits: [0; WORDS] };
         window.mark(first);
         window
@@ -24,7 +24,7 @@ impl<const WORDS: usize> ReplayWindow<WORDS> {
         self.highest
     }
 
-    pub(super) fn check(&self, index: u64) -> Result<(), SrtpError> {
+    pub(crate) fn check(&self, index: u64) -> Result<(), SrtpError> {
         if index > self.highest {
             Ok(())
         } else if self.highest - index >= Self::SPAN {
@@ -37,7 +37,7 @@ impl<const WORDS: usize> ReplayWindow<WORDS> {
     }
 
     /// Only for an index that passed [`Self::check`] and whose packet is authentic.
-    pub(super) fn accept(&mut self, index: u64) {
+    pub(crate) fn accept(&mut self, index: u64) {
         if index > self.highest {
             let skipped_words = (index / 64 - self.highest / 64).min(WORDS as u64);
             for ahead in 1..=skipped_words {
