@@ -6,8 +6,8 @@ use consilium_media_core::batch::SendBatch;
 use consilium_media_core::control::{Command, RoomEvent};
 use consilium_media_core::ids::{Mid, PayloadType, PeerId, RoomId, Ssrc, SubscriptionId, TrackId};
 use consilium_media_core::params::{
-    Codec, CodecParameters, Encoding, ExtensionId, HeaderExtension, IceCredentials, MediaKind, Path, PayloadMapping,
-    ReceiveSection, SendParameters,
+    Codec, CodecParameters, Content, Encoding, ExtensionId, HeaderExtension, IceCredentials, MediaKind, Path,
+    PayloadMapping, ReceiveSection, SendParameters,
 };
 use consilium_media_core::transport::identity::Identity;
 use consilium_media_core::transport::srtp::SrtpProfile;
@@ -237,6 +237,7 @@ impl Meeting {
         let section = ReceiveSection {
             mid,
             kind,
+            content: Content::Motion,
             track: Some(publisher.track),
             codecs: vec![codec],
             extensions: extensions(),

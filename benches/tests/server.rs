@@ -8,7 +8,7 @@ use consilium_benches::random::Random;
 use consilium_media_core::control::{Command, Event, RoomEvent};
 use consilium_media_core::ids::{Mid, PayloadType, PeerId, RoomId, Ssrc, SubscriptionId, TrackId};
 use consilium_media_core::params::{
-    Codec, CodecParameters, Encoding, ExtensionId, HeaderExtension, IceCredentials, MediaKind, PayloadMapping,
+    Codec, CodecParameters, Content, Encoding, ExtensionId, HeaderExtension, IceCredentials, MediaKind, PayloadMapping,
     ReceiveSection, SendParameters,
 };
 use consilium_media_core::transport::identity::Identity;
@@ -132,6 +132,7 @@ fn check_meeting_survives(loopback: IpAddr) {
         sections: vec![ReceiveSection {
             mid,
             kind: MediaKind::Video,
+            content: Content::Motion,
             track: Some(track),
             codecs: vec![CodecParameters {
                 payload_type: vp8,

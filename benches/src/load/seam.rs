@@ -66,6 +66,8 @@ pub trait Media: Clone + Send + 'static {
     fn connect(&self, connection: Connection);
     /// The connection sends these streams from now on, in addition to what it sends already.
     fn publish(&self, id: ConnectionId, streams: Vec<OutgoingStream>);
+    /// The member sends its first `layers` layers of video and no others.
+    fn set_layers(&self, id: ConnectionId, layers: u8);
     /// Forgets the connection and everything that it sends.
     fn close(&self, id: ConnectionId);
 }

@@ -161,11 +161,22 @@ pub struct Encoding {
     pub layer: u8,
 }
 
+/// What a video track shows, which decides how it yields to a narrow path (W3C mst-content-hint).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Content {
+    /// A camera: rather smaller than slower.
+    #[default]
+    Motion,
+    /// A shared screen or an image: rather slower than smaller.
+    Detail,
+}
+
 /// One m-section that a publisher sends on.
 #[derive(Clone, Debug)]
 pub struct ReceiveSection {
     pub mid: Mid,
     pub kind: MediaKind,
+    pub content: Content,
     /// The track that it carries. `None` while the client has not announced it: packets are then dropped and counted.
     pub track: Option<TrackId>,
     pub codecs: Vec<CodecParameters>,

@@ -41,6 +41,8 @@ pub struct Join {
     pub kind: i32,
     pub client: ClientInfo,
     pub auto_subscribe: bool,
+    /// The client says how large it shows each picture, and is to get the smallest until then.
+    pub adaptive_stream: bool,
     pub mode: ConnectionMode,
     /// Tracks announced with the request.
     pub add_tracks: Vec<AddTrackRequest>,
@@ -149,6 +151,7 @@ impl Room {
             tracks: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             auto_subscribe: join.auto_subscribe,
+            adaptive_stream: join.adaptive_stream,
             wishes: HashMap::new(),
             audience: None,
             last_reliable_sequence: 0,
@@ -230,6 +233,7 @@ impl Room {
         if !speakers.speakers.is_empty() {
             self.tell(key, Message::SpeakersChanged(speakers));
         }
+        self.tell_demands(key);
     }
 
     fn others(&self, key: ParticipantKey) -> Vec<livekit_protocol::ParticipantInfo> {

@@ -107,6 +107,7 @@ impl Room {
             self.forget_track(track);
         }
         let Some(participant) = self.participants.remove(&key) else { return };
+        participant.subscriptions.keys().for_each(|track| self.dynacast.note(*track));
         tracing::info!(participant = %participant.sid, reason = end.name(), "a participant left");
         for peer in participant.peers() {
             self.peers.remove(&peer.id);

@@ -50,5 +50,7 @@ pub const CONNECT_WINDOW: Duration = Duration::from_secs(35);
 /// How long a client may take to answer an offer. The SDKs answer within the blink of an eye; this is a phone that wakes up,
 /// on a bad line. Longer than the ping timeout, so that whoever is gone altogether ends as that.
 pub const ANSWER_WINDOW: Duration = Duration::from_secs(20);
+/// How long after the last change a publisher is told that it needs to send less.
+pub const LOWER_DEMAND_AFTER: Duration = Duration::from_secs(5);
 /// Least time between two messages that carry nothing but the number of people: a storm of joins is told as one.
 pub const ROOM_UPDATE_INTERVAL: Duration = Duration::from_secs(1);

@@ -20,6 +20,7 @@
 
 mod admin;
 mod data;
+mod dynacast;
 mod join;
 mod lifecycle;
 pub mod limits;
@@ -45,6 +46,7 @@ pub use peer::LocalEndpoint;
 use crate::stats::{DataDrop, SessionEnd};
 use consilium_media_core::control::Command;
 use consilium_media_core::ids::{PeerId, RoomId, TrackId};
+use dynacast::Dynacast;
 use livekit_protocol::signal_response::Message;
 use livekit_protocol::{IceServer, ParticipantUpdate, RoomUpdate, ServerInfo};
 use names::Names;
@@ -157,6 +159,7 @@ pub struct Room {
     publishers: HashMap<TrackId, ParticipantKey>,
     track_sids: HashMap<String, TrackId>,
     speakers: Speakers,
+    dynacast: Dynacast,
     /// The time of the input under way.
     present: Instant,
     /// When an empty room ends.
@@ -193,6 +196,7 @@ impl Room {
             publishers: HashMap::new(),
             track_sids: HashMap::new(),
             speakers: Speakers::default(),
+            dynacast: Dynacast::default(),
             present: now.instant,
             room_update_at: None,
             effects: VecDeque::new(),
@@ -206,12 +210,15 @@ impl Room {
     }
 
     pub fn poll_effect(&mut self) -> Option<Effect> {
+        if self.effects.is_empty() {
+            self.settle_demand();
+        }
         self.effects.pop_front()
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
         let expiries = self.participants.values().filter_map(Participant::deadline);
-        expiries.chain(self.closes_at).chain(self.room_update_at).min()
+        expiries.chain(self.closes_at).chain(self.room_update_at).chain(self.demand_due()).min()
     }
 
     pub fn participants_len(&self) -> usize {

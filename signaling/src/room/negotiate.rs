@@ -10,7 +10,7 @@ use super::{Effect, Now, Room, limits};
 use crate::negotiation::parse_candidate;
 use consilium_media_core::control::Command;
 use consilium_media_core::ids::{Mid, SubscriptionId, TrackId};
-use consilium_media_core::params::ReceiveSection;
+use consilium_media_core::params::{Content, ReceiveSection};
 use livekit_protocol::participant_info::State;
 use livekit_protocol::signal_response::Message;
 use livekit_protocol::{MediaSectionsRequirement, SessionDescription, TrickleRequest};
@@ -255,21 +255,31 @@ fn apply(
     }
 }
 
-/// Which track each section carries, and whether it is muted.
-fn carried(participant: &Participant) -> HashMap<Mid, (TrackId, bool)> {
-    let entry = |track: &Track| Some((track.section.as_ref()?.mid, (track.id, track.info.muted)));
+/// What a section carries.
+struct Carried {
+    track: TrackId,
+    muted: bool,
+    content: Content,
+}
+
+fn carried(participant: &Participant) -> HashMap<Mid, Carried> {
+    let entry = |track: &Track| {
+        let carried = Carried { track: track.id, muted: track.info.muted, content: track.content() };
+        Some((track.section.as_ref()?.mid, carried))
+    };
     participant.published().filter_map(entry).collect()
 }
 
-fn set_receive(peer: &mut Peer, tracks: &HashMap<Mid, (TrackId, bool)>, effects: &mut VecDeque<Effect>) {
+fn set_receive(peer: &mut Peer, tracks: &HashMap<Mid, Carried>, effects: &mut VecDeque<Effect>) {
     let incoming = peer.negotiation.incoming();
     if incoming.is_empty() && !peer.receives {
         return;
     }
     peer.receives = !incoming.is_empty();
-    let muted: Vec<_> = tracks.values().filter(|(_, muted)| *muted).map(|(track, _)| *track).collect();
+    let muted: Vec<_> = tracks.values().filter(|carried| carried.muted).map(|carried| carried.track).collect();
     let sections = incoming.into_iter().map(|section| ReceiveSection {
-        track: tracks.get(&section.mid).map(|(track, _)| *track),
+        track: tracks.get(&section.mid).map(|carried| carried.track),
+        content: tracks.get(&section.mid).map(|carried| carried.content).unwrap_or_default(),
         mid: section.mid,
         kind: section.kind,
         codecs: section.codecs,

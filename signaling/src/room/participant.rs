@@ -39,6 +39,7 @@ pub(super) struct Participant {
     pub(super) tracks: BTreeMap<TrackId, Track>,
     pub(super) subscriptions: BTreeMap<TrackId, Subscription>,
     pub(super) auto_subscribe: bool,
+    pub(super) adaptive_stream: bool,
     /// What the client asked for track by track, where it differs from `auto_subscribe`.
     pub(super) wishes: HashMap<TrackId, Wish>,
     /// Who may receive this participant's tracks; `None` is everybody.
@@ -102,6 +103,11 @@ impl Participant {
     /// Others know of this participant.
     pub(super) fn is_visible(&self) -> bool {
         !self.permission.hidden && self.state != State::Joining
+    }
+
+    /// The layers of a track that are sent to it before it has said what it wants.
+    pub(super) fn first_limit(&self) -> LayerLimit {
+        if self.adaptive_stream { LayerLimit { spatial: 0, ..LayerLimit::ALL } } else { LayerLimit::ALL }
     }
 
     pub(super) fn wants(&self, track: TrackId) -> bool {

@@ -175,6 +175,7 @@ impl Room {
         }
         self.announce(key);
         for &track in &changes.started {
+            self.dynacast.note(track);
             self.subscribe_everybody(track);
         }
         self.renegotiate_all();

@@ -5,7 +5,7 @@ use super::{Effect, Room, limits};
 use crate::negotiation::Outgoing;
 use consilium_media_core::control::Command;
 use consilium_media_core::ids::TrackId;
-use consilium_media_core::params::LayerLimit;
+use consilium_media_core::params::{LayerLimit, MediaKind};
 use livekit_protocol::signal_response::Message;
 use livekit_protocol::{
     SubscriptionError, SubscriptionPermission, SubscriptionPermissionUpdate, SubscriptionResponse, TrackSubscribed,
@@ -57,6 +57,7 @@ impl Room {
             subscription.paused = paused;
             subscription.limit = limit;
             let subscription = subscription.id;
+            self.dynacast.note(id);
             if participant.receiving().sending.contains(&subscription) {
                 self.media(Command::SetSubscription { subscription, paused, limit });
             }
@@ -160,9 +161,10 @@ impl Room {
             false => &track.info.stream,
         };
         let subscription = self.names.subscription();
+        let kind = track.kind;
         let outgoing = Outgoing {
             subscription,
-            kind: track.kind,
+            kind,
             track_sid: track.info.sid.clone(),
             stream_id: format!("{}|{stream}", publisher.sid),
             cname: publisher.sid.clone(),
@@ -172,21 +174,19 @@ impl Room {
         };
         let Some(subscriber) = self.participants.get_mut(&key) else { return };
         let wish = subscriber.wishes.get(&id).copied().unwrap_or_default();
-        subscriber.subscriptions.insert(
-            id,
-            Subscription {
-                id: subscription,
-                paused: wish.paused,
-                limit: wish.limit.unwrap_or(LayerLimit::ALL),
-                fresh: true,
-            },
-        );
+        let limit = match kind {
+            MediaKind::Audio => LayerLimit::ALL,
+            MediaKind::Video => wish.limit.unwrap_or(subscriber.first_limit()),
+        };
+        subscriber.subscriptions.insert(id, Subscription { id: subscription, paused: wish.paused, limit, fresh: true });
         subscriber.receiving_mut().negotiation.add_outgoing(outgoing);
+        self.dynacast.note(id);
     }
 
     pub(super) fn unsubscribe(&mut self, key: ParticipantKey, track: TrackId) {
         let Some(participant) = self.participants.get_mut(&key) else { return };
         let Some(subscription) = participant.subscriptions.remove(&track) else { return };
+        self.dynacast.note(track);
         let peer = participant.receiving_mut();
         peer.negotiation.remove_outgoing(subscription.id);
         if peer.sending.remove(&subscription.id) {

@@ -1,9 +1,10 @@
 //! One published track: what its publisher announced, and what the description said of it.
 
+use super::dynacast::Demand;
 use super::limits;
 use crate::negotiation::{Incoming, PublishedCodecs};
 use consilium_media_core::ids::{Mid, TrackId};
-use consilium_media_core::params::{Codec, LayerLimit, MediaKind};
+use consilium_media_core::params::{Codec, Content, LayerLimit, MediaKind};
 use livekit_protocol::{
     AddTrackRequest, AudioTrackFeature, SimulcastCodecInfo, TimedVersion, TrackInfo, TrackSource, TrackType,
     VideoLayer, VideoQuality,
@@ -20,6 +21,7 @@ pub(super) struct Track {
     pub(super) info: TrackInfo,
     /// `None` while it is announced only: no description has carried it yet.
     pub(super) section: Option<Section>,
+    pub(super) demand: Demand,
     /// The publisher was told that somebody receives it.
     pub(super) subscribed: bool,
 }
@@ -69,7 +71,15 @@ impl Track {
             name: request.name,
             layers,
         };
-        Some(Self { id, cid: request.cid, kind, info, section: None, subscribed: false })
+        Some(Self { id, cid: request.cid, kind, info, section: None, demand: Demand::default(), subscribed: false })
+    }
+
+    /// How it yields to a narrow path.
+    pub(super) fn content(&self) -> Content {
+        match self.info.source() {
+            TrackSource::ScreenShare => Content::Detail,
+            _ => Content::Motion,
+        }
     }
 
     /// Whether a section with this track id in its description is meant to carry the track.

@@ -35,12 +35,15 @@ pub(super) fn from_join_request(parameters: &HashMap<String, String>) -> Result<
     if request.reconnect {
         return Ok(Entry::Resume { participant_sid: request.participant_sid });
     }
-    let auto_subscribe = request.connection_settings.is_none_or(|settings| settings.auto_subscribe);
+    let settings = request.connection_settings.as_ref();
+    let auto_subscribe = settings.is_none_or(|settings| settings.auto_subscribe);
+    let adaptive_stream = settings.is_some_and(|settings| settings.adaptive_stream);
     Ok(Entry::Join(Box::new(Join {
         metadata: request.metadata,
         attributes: request.participant_attributes,
         client: request.client_info.unwrap_or_default(),
         auto_subscribe,
+        adaptive_stream,
         add_tracks: request.add_track_requests,
         offer: request.publisher_offer.filter(|offer| !offer.sdp.is_empty()),
         ..nobody(ConnectionMode::Single)
@@ -71,7 +74,14 @@ pub(super) fn from_query(parameters: &HashMap<String, String>) -> Result<Entry, 
         ..Default::default()
     };
     let auto_subscribe = flag(parameters, "auto_subscribe").unwrap_or(true);
-    Ok(Entry::Join(Box::new(Join { attributes, client, auto_subscribe, ..nobody(ConnectionMode::Dual) })))
+    let adaptive_stream = flag(parameters, "adaptive_stream").unwrap_or(false);
+    Ok(Entry::Join(Box::new(Join {
+        attributes,
+        client,
+        auto_subscribe,
+        adaptive_stream,
+        ..nobody(ConnectionMode::Dual)
+    })))
 }
 
 /// Who it is and what they may do stands in the token, and is filled in from it.
@@ -93,6 +103,7 @@ fn nobody(mode: ConnectionMode) -> Join {
         kind: 0,
         client: ClientInfo::default(),
         auto_subscribe: true,
+        adaptive_stream: false,
         mode,
         add_tracks: Vec::new(),
         offer: None,
@@ -163,7 +174,7 @@ mod tests {
 
     fn request() -> JoinRequest {
         JoinRequest {
-            connection_settings: Some(ConnectionSettings { auto_subscribe: false, ..Default::default() }),
+            connection_settings: Some(ConnectionSettings { adaptive_stream: true, ..Default::default() }),
             publisher_offer: Some(SessionDescription { sdp: "v=0".into(), id: 7, ..Default::default() }),
             ..Default::default()
         }
@@ -181,7 +192,7 @@ mod tests {
             URL_SAFE.encode(&compressed),
         ] {
             let Ok(Entry::Join(join)) = parse(encoded) else { panic!("not a join") };
-            assert!(!join.auto_subscribe);
+            assert!(!join.auto_subscribe && join.adaptive_stream);
             assert_eq!(join.offer.map(|offer| offer.id), Some(7));
         }
     }

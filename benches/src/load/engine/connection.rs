@@ -225,6 +225,7 @@ impl LoadConnection {
         let stream = self.streams.get_mut(stream)?;
         let mut frame = match stream.rest.take() {
             Some(frame) => frame,
+            None if !stream.enabled => return None,
             None => stream.next_frame(now.at.saturating_duration_since(self.started)),
         };
         let interval = stream.interval(factor);

@@ -17,6 +17,7 @@ pub(super) enum Command {
     Connect(Box<Connection>),
     Publish(ConnectionId, Vec<OutgoingStream>),
     Close(ConnectionId),
+    Layers(ConnectionId, u8),
     Speak(MemberId, bool),
     Scale(f64),
     Measure(Window),
@@ -74,6 +75,10 @@ impl Media for EngineHandle {
 
     fn publish(&self, id: ConnectionId, streams: Vec<OutgoingStream>) {
         self.tell(Command::Publish(id, streams));
+    }
+
+    fn set_layers(&self, id: ConnectionId, layers: u8) {
+        self.tell(Command::Layers(id, layers));
     }
 
     fn close(&self, id: ConnectionId) {

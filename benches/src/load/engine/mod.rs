@@ -145,6 +145,7 @@ impl Loop {
                 Command::Connect(connection) => self.connect(now.at, *connection),
                 Command::Publish(id, streams) => self.publish(now.at, id, streams),
                 Command::Close(id) => self.close(id),
+                Command::Layers(id, layers) => self.set_layers(now.at, id, layers),
                 Command::Speak(member, speaking) => self.speak(now.at, member, speaking),
                 Command::Scale(factor) => self.factor = factor,
                 Command::Measure(window) => self.measure(window),
@@ -227,6 +228,22 @@ impl Loop {
             let _ = self.poll.registry().deregister(&mut connection.socket.io);
         }
         self.free.push(slot);
+    }
+
+    fn set_layers(&mut self, now: Instant, id: ConnectionId, layers: u8) {
+        let Some(&slot) = self.by_id.get(&id) else { return };
+        let Some(connection) = self.slots[slot].connection.as_mut() else { return };
+        let cameras = connection.streams.iter_mut().enumerate().filter(|(_, s)| s.out.kind == StreamKind::Video);
+        let mut starts = Vec::new();
+        for (index, stream) in cameras {
+            let enabled = stream.out.layer < layers;
+            if enabled && !stream.enabled {
+                stream.keyframe_wanted = true;
+                starts.push(index);
+            }
+            stream.enabled = enabled;
+        }
+        starts.into_iter().for_each(|index| self.enter(now, slot, Due::Stream(index)));
     }
 
     fn speak(&mut self, now: Instant, member: MemberId, speaking: bool) {

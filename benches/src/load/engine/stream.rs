@@ -29,6 +29,8 @@ pub(super) struct Stream {
     pub(super) octets: u64,
     pub(super) keyframe_wanted: bool,
     pub(super) speaking: bool,
+    /// Somebody receives it.
+    pub(super) enabled: bool,
     /// When it goes on.
     pub(super) due: Option<Instant>,
     /// What is left of a frame whose packets are spread over time.
@@ -83,6 +85,7 @@ impl Stream {
             octets: 0,
             keyframe_wanted: true,
             speaking: true,
+            enabled: true,
             due: None,
             rest: None,
             member,

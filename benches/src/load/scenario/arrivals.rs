@@ -111,6 +111,7 @@ fn ticket(stage: &Stage, number: u32, people: u32) -> Ticket {
             videos: if media.no_video { 0 } else { others },
         },
         publish,
+        adaptive_stream: false,
         seed: stage.options.run.seed ^ (u64::from(number) + 1) << 20,
     }
 }

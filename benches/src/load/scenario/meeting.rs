@@ -82,6 +82,7 @@ impl Shape {
                 audios: if self.audio { others } else { 0 },
                 videos: if self.video_layers > 0 { others } else { 0 },
             },
+            adaptive_stream: matches!(stage.options.scenario, Scenario::Trust { .. }),
             seed: stage.options.run.seed ^ (u64::from(member.0) + 1) << 20,
         }
     }

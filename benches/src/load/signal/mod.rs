@@ -58,6 +58,8 @@ pub struct Ticket {
     pub publish: Vec<PublishPlan>,
     /// Tracks of others that are expected: with one peer connection, the first offer has room for them.
     pub expect: Expected,
+    /// It says which layers it wants, and gets the smallest until then.
+    pub adaptive_stream: bool,
     pub seed: u64,
 }
 

@@ -15,7 +15,8 @@ use livekit_protocol::signal_request::Message as ToServer;
 use livekit_protocol::signal_response::Message as FromServer;
 use livekit_protocol::{
     AddTrackRequest, ConnectionSettings, JoinRequest, LeaveRequest, ParticipantInfo, Ping, SessionDescription,
-    SignalRequest, SignalResponse, TrackSource, TrickleRequest, UpdateTrackSettings, VideoQuality, WrappedJoinRequest,
+    SignalRequest, SignalResponse, SubscribedQualityUpdate, TrackSource, TrickleRequest, UpdateTrackSettings,
+    VideoQuality, WrappedJoinRequest,
 };
 use prost::Message as _;
 use std::collections::HashMap;
@@ -131,8 +132,11 @@ impl<M: Media> Session<M> {
         let publisher = if publishes { Some(Pc::new(ticket, ConnectionRole::Publisher)?) } else { None };
         let subscriber = if single { None } else { Some(Pc::new(ticket, ConnectionRole::Subscriber)?) };
         let query = match publisher.as_ref().filter(|_| single) {
-            Some(pc) => join_request(pc, &sections, &add_tracks),
-            None => format!("auto_subscribe=1&sdk=rust&version=0.1.0&protocol={PROTOCOL}"),
+            Some(pc) => join_request(pc, ticket.adaptive_stream, &sections, &add_tracks),
+            None => {
+                let adaptive = u8::from(ticket.adaptive_stream);
+                format!("auto_subscribe=1&adaptive_stream={adaptive}&sdk=rust&version=0.1.0&protocol={PROTOCOL}")
+            }
         };
         let socket = connect(endpoint, &token, &query).await?;
         let host = match socket.get_ref() {
@@ -254,9 +258,22 @@ impl<M: Media> Session<M> {
                 self.add_sections(more.num_audios, more.num_videos);
                 self.offer().await
             }
+            FromServer::SubscribedQualityUpdate(update) => {
+                self.send_wanted_layers(&update);
+                Ok(())
+            }
             FromServer::Update(update) => self.learn(&update.participants).await,
             FromServer::Leave(leave) => Err(JoinError::Ended(format!("told to leave, reason {}", leave.reason))),
             _ => Ok(()),
+        }
+    }
+
+    /// Stops layers that nobody receives, and starts them again, as the SDKs do.
+    fn send_wanted_layers(&self, update: &SubscribedQualityUpdate) {
+        let Some(qualities) = update.subscribed_codecs.first().map(|codec| &codec.qualities) else { return };
+        let highest = qualities.iter().filter(|quality| quality.enabled).map(|quality| quality.quality + 1).max();
+        if let Some(pc) = &self.publisher {
+            self.media.set_layers(pc.id, highest.unwrap_or(0) as u8);
         }
     }
 
@@ -434,8 +451,8 @@ async fn connect(endpoint: &Endpoint, token: &str, query: &str) -> Result<Socket
     connected.map(|(socket, _)| socket).map_err(|error| JoinError::WebSocket(error.to_string()))
 }
 
-fn join_request(pc: &Pc, sections: &[Section], add_tracks: &[AddTrackRequest]) -> String {
-    let settings = ConnectionSettings { auto_subscribe: true, ..Default::default() };
+fn join_request(pc: &Pc, adaptive_stream: bool, sections: &[Section], add_tracks: &[AddTrackRequest]) -> String {
+    let settings = ConnectionSettings { auto_subscribe: true, adaptive_stream, ..Default::default() };
     let client =
         livekit_protocol::ClientInfo { protocol: PROTOCOL as i32, version: "0.1.0".to_owned(), ..Default::default() };
     let request = JoinRequest {

@@ -59,6 +59,9 @@ pub(super) fn is_keyframe(payload: &[u8], extension: Option<&[u8]>) -> bool {
 pub struct FrameLayer {
     pub spatial: u8,
     pub temporal: u8,
+    /// No decode target can do without it, so later frames of all of them refer to it or to what it refers to: whoever gets
+    /// it may get every temporal layer from here on.
+    pub switching_up: bool,
 }
 
 /// Which layer each template belongs to: valid until the next structure.
@@ -78,23 +81,21 @@ impl TemplateLayers {
         }
         let mut bits = Bits { bytes: extension.get(MANDATORY_LEN..)?, at: EXTENDED_FLAGS };
         let offset = bits.take(6)?;
-        let _decode_targets = bits.take(5)?;
+        let decode_targets = usize::from(bits.take(5)?) + 1;
         let mut layers = [FrameLayer::default(); TEMPLATES_MAX];
-        let mut layer = FrameLayer::default();
-        for index in 0..TEMPLATES_MAX {
-            layers[index] = layer;
-            // next_layer_idc (appendix A.8.2): same layer, next temporal, next spatial, or the end.
-            match bits.take(2)? {
-                0 => {}
-                1 => layer.temporal += 1,
-                2 => layer = FrameLayer { spatial: layer.spatial + 1, temporal: 0 },
-                _ => return Some(Self { offset, len: index + 1, layers }),
-            }
-            if layer.spatial > SPATIAL_ID_MAX || layer.temporal > TEMPORAL_ID_MAX {
-                return None;
+        let len = read_layers(&mut bits, &mut layers)?;
+        for layer in layers.iter_mut().take(len) {
+            layer.switching_up = true;
+            for _ in 0..decode_targets {
+                layer.switching_up &= bits.take(2)? != DISCARDABLE;
             }
         }
-        None
+        Some(Self { offset, len, layers })
+    }
+
+    /// The highest spatial layer.
+    pub fn spatial_max(&self) -> u8 {
+        self.layers.iter().take(self.len).map(|layer| layer.spatial).max().unwrap_or(0)
     }
 
     /// The layer of a frame by its template id; `None` for an id that the structure does not have.
@@ -102,6 +103,28 @@ impl TemplateLayers {
         let index = usize::from(template_id.wrapping_sub(self.offset)) % TEMPLATES_MAX;
         self.layers.get(..self.len)?.get(index).copied()
     }
+}
+
+/// A decode target indication (appendix A.8.3): a frame that nothing else of the target needs.
+const DISCARDABLE: u8 = 1;
+
+/// Reads the template layers (appendix A.8.2) and returns how many there are.
+fn read_layers(bits: &mut Bits<'_>, layers: &mut [FrameLayer; TEMPLATES_MAX]) -> Option<usize> {
+    let mut layer = FrameLayer::default();
+    for index in 0..TEMPLATES_MAX {
+        layers[index] = layer;
+        // next_layer_idc: same layer, next temporal, next spatial, or the end.
+        match bits.take(2)? {
+            0 => {}
+            1 => layer.temporal += 1,
+            2 => layer = FrameLayer { spatial: layer.spatial + 1, ..FrameLayer::default() },
+            _ => return Some(index + 1),
+        }
+        if layer.spatial > SPATIAL_ID_MAX || layer.temporal > TEMPORAL_ID_MAX {
+            return None;
+        }
+    }
+    None
 }
 
 /// Reads bits from the highest down.
@@ -128,9 +151,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A keyframe's extension with these `next_layer_idc` values.
+    /// A keyframe's extension with these `next_layer_idc` values, one decode target, and switch indications for it.
     fn with_structure(offset: u8, steps: &[u8]) -> Vec<u8> {
-        let fields = [(1, 1), (0, 4), (offset, 6), (0, 5)].into_iter().chain(steps.iter().map(|step| (*step, 2)));
+        with_indications(offset, 1, steps, &vec![2; steps.len()])
+    }
+
+    fn with_indications(offset: u8, targets: u8, steps: &[u8], indications: &[u8]) -> Vec<u8> {
+        let fields = [(1, 1), (0, 4), (offset, 6), (targets - 1, 5)].into_iter();
+        let fields = fields.chain(steps.iter().chain(indications).map(|pair| (*pair, 2)));
         let bits: Vec<u8> =
             fields.flat_map(|(value, count)| (0..count).rev().map(move |bit| value >> bit & 1)).collect();
         let packed = bits.chunks(8).map(|byte| byte.iter().enumerate().fold(0, |all, (i, bit)| all | bit << (7 - i)));
@@ -175,6 +203,16 @@ mod tests {
         let read: Vec<_> = [62, 63, 0, 1, 2].map(|id| layers.layer(id).map(|l| (l.spatial, l.temporal))).to_vec();
         assert_eq!(read, [Some((0, 0)), Some((0, 0)), Some((0, 1)), Some((1, 0)), Some((1, 1))]);
         assert_eq!((layers.layer(3), layers.layer(61)), (None, None));
+    }
+
+    #[test]
+    fn temporal_layers_may_be_entered_where_nothing_can_be_left_out() {
+        // L1T3 as in appendix A.10: T0, T1, T2 and their indications for three decode targets.
+        let indications = [2, 2, 2, 0, 1, 2, 0, 0, 1];
+        let layers = TemplateLayers::parse(&with_indications(0, 3, &[1, 1, 3], &indications)).unwrap();
+        assert_eq!([0, 1, 2].map(|id| layers.layer(id).unwrap().switching_up), [true, false, false]);
+        assert_eq!(layers.spatial_max(), 0);
+        assert_eq!(TemplateLayers::parse(&with_indications(0, 3, &[1, 1, 3], &indications[..3])), None);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Subscriptions going out: what of a track a subscriber gets, and under which numbers.
 
+pub mod allocation;
 pub mod history;
+pub mod ladder;
 pub mod packet;
 pub mod rewrite;
 pub mod send;

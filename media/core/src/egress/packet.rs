@@ -2,6 +2,7 @@
 //!
 //! [`PacketInfo`] is what was read, and waits for its turn while the bytes lie in the ingress cache; [`Packet`] is both.
 
+use crate::codec::av1::TemplateLayers;
 use crate::codec::{self, vp8, vp9};
 use crate::egress::rewrite::Picture;
 use crate::ids::{ExtSeqNo, PayloadType, RtpTime};
@@ -46,6 +47,10 @@ pub struct PacketInfo {
     pub keyframe: bool,
     pub start_of_picture: bool,
     pub temporal_id: Option<u8>,
+    /// Where the stream carries several sizes of the picture in one (SVC).
+    pub spatial_id: Option<u8>,
+    /// Last packet of its picture, or of its size of the picture.
+    pub end_of_frame: bool,
     /// A subscriber may step up to this temporal layer here.
     pub switching_up: bool,
     payload: Span,
@@ -131,11 +136,13 @@ impl PacketInfo {
             keyframe: false,
             start_of_picture: false,
             temporal_id: None,
+            spatial_id: None,
+            end_of_frame: false,
             switching_up: false,
             payload: Span::of(rtp.payload(), bytes),
             values,
         };
-        info.describe(bytes);
+        info.describe(bytes, track.streams.get(stream).and_then(|stream| stream.templates.as_deref()));
         Some(info)
     }
 
@@ -149,14 +156,14 @@ impl PacketInfo {
         self.payload.len == 0
     }
 
-    fn describe(&mut self, bytes: &[u8]) {
+    fn describe(&mut self, bytes: &[u8], templates: Option<&TemplateLayers>) {
         let payload = self.payload.read(bytes).unwrap_or_default();
         match self.codec {
             Codec::Opus | Codec::Red => {}
             Codec::Vp8 => self.describe_vp8(payload),
             Codec::Vp9 => self.describe_vp9(payload),
             Codec::H264 => self.keyframe = codec::is_keyframe_start(Codec::H264, payload, None),
-            Codec::Av1 => self.describe_av1(bytes, payload),
+            Codec::Av1 => self.describe_av1(bytes, payload, templates),
         }
     }
 
@@ -177,10 +184,12 @@ impl PacketInfo {
         self.keyframe = descriptor.is_keyframe;
         self.start_of_picture = descriptor.start_of_frame && descriptor.sid.unwrap_or(0) == 0;
         self.temporal_id = descriptor.tid;
+        self.spatial_id = descriptor.sid;
+        self.end_of_frame = descriptor.end_of_frame;
         self.switching_up = descriptor.switching_up || descriptor.is_keyframe;
     }
 
-    fn describe_av1(&mut self, bytes: &[u8], payload: &[u8]) {
+    fn describe_av1(&mut self, bytes: &[u8], payload: &[u8], templates: Option<&TemplateLayers>) {
         let position = PASSED_ON.iter().position(|extension| *extension == HeaderExtension::DependencyDescriptor);
         let dependency = position.and_then(|position| self.values[position].read(bytes));
         self.keyframe = codec::is_keyframe_start(Codec::Av1, payload, dependency);
@@ -188,6 +197,13 @@ impl PacketInfo {
             self.descriptor = Descriptor::Av1;
             self.picture = Picture { id: Some(descriptor.frame_number), tl0: None };
             self.start_of_picture = descriptor.start_of_frame;
+            self.end_of_frame = descriptor.end_of_frame;
+            if let Some(layer) = templates.and_then(|templates| templates.layer(descriptor.template_id)) {
+                self.temporal_id = Some(layer.temporal);
+                self.spatial_id = Some(layer.spatial);
+                self.switching_up = layer.switching_up || self.keyframe;
+                self.start_of_picture &= layer.spatial == 0;
+            }
         }
     }
 }

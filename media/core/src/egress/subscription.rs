@@ -117,6 +117,11 @@ impl Subscription {
         !self.paused && self.target != self.current && self.kind == MediaKind::Video
     }
 
+    /// The encodings whose packets it looks at: the one that is forwarded, and the one that is to take over.
+    pub fn sources(&self) -> [Option<usize>; 2] {
+        [self.current, self.target.filter(|target| self.current != Some(*target))]
+    }
+
     /// Forgets the current source: its next packet is a fresh start.
     pub fn detach(&mut self) {
         self.current = None;

@@ -4,6 +4,7 @@ pub mod cache;
 pub mod clock;
 pub mod level;
 pub mod loss;
+pub mod rate;
 pub mod reception;
 pub mod stream;
 pub mod track;

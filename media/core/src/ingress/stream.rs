@@ -1,9 +1,11 @@
 //! One incoming RTP stream: an encoding of a track, from its SSRC on.
 
+use crate::codec::av1::TemplateLayers;
 use crate::ids::{ExtSeqNo, Rid, RtpTime, SeqNo, Ssrc};
 use crate::ingress::cache::{CacheLimits, PacketCache};
 use crate::ingress::clock::SenderReportMark;
 use crate::ingress::loss::{Gap, LossTracker};
+use crate::ingress::rate::LayerRates;
 use crate::ingress::reception::Reception;
 use crate::limits::KEYFRAME_REQUEST_INTERVAL;
 use crate::params::{Encoding, MediaKind};
@@ -39,6 +41,9 @@ pub struct Stream {
     pub cache: PacketCache,
     pub loss: LossTracker,
     pub reception: Reception,
+    pub rates: LayerRates,
+    /// Which layer each frame of an AV1 stream belongs to, since its last keyframe.
+    pub templates: Option<Box<TemplateLayers>>,
     pub sender_report: Option<SenderReportMark>,
     highest: Option<ExtSeqNo>,
     /// Each number is taken once, whether the cache still has it or not: SRTP must not encrypt two packets under one index,
@@ -63,6 +68,8 @@ impl Stream {
             cache: PacketCache::new(limits),
             loss: LossTracker::default(),
             reception: Reception::default(),
+            rates: LayerRates::default(),
+            templates: None,
             sender_report: None,
             highest: None,
             taken: None,
@@ -79,6 +86,7 @@ impl Stream {
         self.cache.clear();
         self.loss.reset();
         self.reception.reset();
+        self.templates = None;
         self.sender_report = None;
         self.highest = None;
         self.taken = None;

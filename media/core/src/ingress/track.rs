@@ -1,12 +1,14 @@
 //! One published track: its encodings and who receives them. A row of the routing table.
 
+use crate::codec::av1::TemplateLayers;
 use crate::ids::{Mid, PayloadType, TrackId};
 use crate::ingress::level::LevelMeter;
 use crate::ingress::stream::Stream;
 use crate::limits::ENCODINGS_MAX;
-use crate::params::{CodecParameters, ExtensionId, HeaderExtension, MediaKind, ReceiveSection};
+use crate::params::{Codec, CodecParameters, Content, ExtensionId, HeaderExtension, MediaKind, ReceiveSection};
+use crate::wire::rtp::RtpPacket;
 use crate::worker::keys::{PeerKey, SubscriptionKey};
-use crate::worker::pending::Queue;
+use crate::worker::pending::{Queue, Queues};
 use smallvec::SmallVec;
 use std::time::Instant;
 
@@ -15,6 +17,7 @@ pub struct Track {
     pub publisher: PeerKey,
     pub mid: Mid,
     pub kind: MediaKind,
+    pub content: Content,
     pub muted: bool,
     pub started: bool,
     /// Lowest layer first.
@@ -22,12 +25,13 @@ pub struct Track {
     pub subscriptions: Vec<SubscriptionKey>,
     pub meter: LevelMeter,
     /// Its packets that were taken in and not yet sent on.
-    pub(crate) waiting: Option<Queue>,
+    pub(crate) waiting: Queues,
     /// Where the next walk over the subscriptions starts: nobody is always last.
     walk_start: usize,
     codecs: Vec<CodecParameters>,
     /// By payload type: index into `codecs` plus one.
     codec_index: Box<[u8; 128]>,
+    dependency_descriptor_id: Option<u8>,
     /// By extension id.
     extensions: Box<[Option<HeaderExtension>; 256]>,
 }
@@ -42,15 +46,17 @@ impl Track {
             publisher,
             mid: section.mid,
             kind: section.kind,
+            content: section.content,
             muted: false,
             started: false,
             streams,
             subscriptions: Vec::new(),
             meter: LevelMeter::default(),
-            waiting: None,
+            waiting: Queues::default(),
             walk_start: 0,
             codecs: Vec::new(),
             codec_index: Box::new([0; 128]),
+            dependency_descriptor_id: None,
             extensions: Box::new([None; 256]),
         };
         track.set_codecs(&section.codecs, &section.extensions);
@@ -60,6 +66,7 @@ impl Track {
     /// A later negotiation of the same track: payload types may change, and encodings join or leave; those that stay keep
     /// their state.
     pub fn update(&mut self, section: &ReceiveSection) {
+        self.content = section.content;
         self.set_codecs(&section.codecs, &section.extensions);
         for encoding in &section.encodings {
             let known = self.streams.iter_mut().find(|stream| match (encoding.rid, encoding.ssrc) {
@@ -88,6 +95,9 @@ impl Track {
             self.codec_index[usize::from(codec.payload_type.get())] = index as u8 + 1;
         }
         self.extensions.fill(None);
+        let dependency_descriptor = extensions.iter().find(|e| e.extension == HeaderExtension::DependencyDescriptor);
+        self.dependency_descriptor_id =
+            dependency_descriptor.filter(|_| codecs.iter().any(|c| c.codec == Codec::Av1)).map(|e| e.id);
         for extension in extensions {
             self.extensions[usize::from(extension.id)] = Some(extension.extension);
         }
@@ -126,6 +136,23 @@ impl Track {
             .or_else(|| live().next())
             .or_else(|| (0..self.streams.len()).rfind(within))
             .or_else(|| (!self.streams.is_empty()).then_some(0))
+    }
+
+    /// Keeps the layer structure that a packet of AV1 brings.
+    pub fn note_structure(&mut self, stream: usize, rtp: &RtpPacket<'_>) {
+        let Some(value) = self.dependency_descriptor_id.and_then(|id| rtp.extension(id)) else { return };
+        let Some(stream) = self.streams.get_mut(stream) else { return };
+        if let Some(templates) = TemplateLayers::parse(value) {
+            match &mut stream.templates {
+                Some(known) => **known = templates,
+                None => stream.templates = Some(Box::new(templates)),
+            }
+        }
+    }
+
+    /// What waits of one encoding.
+    pub(crate) fn waiting_of(&self, stream: usize) -> Option<Queue> {
+        self.waiting.get(stream).copied().flatten()
     }
 
     /// Where this packet's walk over `subscriptions` starts.

@@ -68,6 +68,11 @@ pub struct TransportCc {
     pub media: Option<Ssrc>,
 }
 
+/// Least time between two rounds of NACKs to one publisher. Each costs a system call and a look at all that is missing: where
+/// a worker is overloaded and loses packets by itself, asking for each of them at its own moment would keep it overloaded.
+/// Measured with 660 publishers of three encodings on one core, which never recovered without.
+const REPAIR_INTERVAL: Duration = Duration::from_millis(20);
+
 /// What the peer is waiting to be sent, each `None` when there is nothing to send.
 #[derive(Default)]
 pub struct Timers {
@@ -75,6 +80,7 @@ pub struct Timers {
     pub feedback: Option<Instant>,
     /// NACKs and keyframe requests.
     pub repair: Option<Instant>,
+    repair_not_before: Option<Instant>,
     /// Sender and receiver reports.
     pub report: Option<Instant>,
     /// The earliest time for which the worker's queue has an entry.
@@ -86,9 +92,16 @@ impl Timers {
         [self.feedback, self.repair, self.report].into_iter().flatten().min()
     }
 
-    /// Brings the repair timer forward to `due`.
+    /// Brings the repair timer forward to `due`, or to as soon as repairs may follow those before.
     pub fn repair_by(&mut self, due: Instant) {
+        let due = self.repair_not_before.map_or(due, |earliest| due.max(earliest));
         self.repair = Some(self.repair.map_or(due, |at| at.min(due)));
+    }
+
+    /// Repairs are sent now.
+    pub fn begin_repair(&mut self, now: Instant) {
+        self.repair = None;
+        self.repair_not_before = Some(now + REPAIR_INTERVAL);
     }
 }
 

@@ -57,6 +57,9 @@ impl Worker {
             let (after, before) = track.subscriptions.split_at(start.min(track.subscriptions.len()));
             for key in before.iter().chain(after) {
                 let Some(subscription) = subscriptions.get(*key) else { continue };
+                if subscription.sources().into_iter().flatten().all(|stream| track.waiting_of(stream).is_none()) {
+                    continue;
+                }
                 let Some(peer) = peers.get_mut(subscription.peer) else { continue };
                 if peer.due.is_empty() {
                     pending.add_peer(subscription.peer);
@@ -78,7 +81,8 @@ impl Worker {
             let Some(subscription) = subscriptions.get_mut(key) else { continue };
             let Some(track) = tracks.get(subscription.track) else { continue };
             let outlet = outlet.map(|(to, srtp)| Outlet { to, srtp, kind: track.kind });
-            for waiting in pending.packets_of(track) {
+            let waiting = subscription.sources().map(|stream| track.waiting_of(stream?));
+            for waiting in waiting.into_iter().flat_map(|queue| pending.packets_of(queue)) {
                 match deliver(now, track, subscription, outlet.as_ref(), waiting, out) {
                     Ok(0) => {}
                     Ok(len) => {

@@ -157,6 +157,7 @@ impl Worker {
             self.send_pending(now, out);
         }
         let track = self.tracks.get_mut(target.track).ok_or(DropReason::UnknownStream)?;
+        track.note_structure(target.stream, rtp);
         let info =
             PacketInfo::read(track, target.stream, ext_seq, in_order, rtp).ok_or(DropReason::UnknownPayloadType)?;
         if info.is_padding() {
@@ -167,6 +168,7 @@ impl Worker {
             track.meter.note(level);
         }
         let stream = &mut track.streams[target.stream];
+        stream.rates.note(now, info.spatial_id.unwrap_or(0), info.temporal_id.unwrap_or(0), info.payload_len());
         stream.cache.insert(now, ext_seq, rtp.as_bytes());
         if info.keyframe {
             stream.keyframe_arrived();

@@ -6,6 +6,7 @@
 
 use crate::egress::packet::PacketInfo;
 use crate::ingress::track::Track;
+use crate::limits::ENCODINGS_MAX;
 use crate::params::MediaKind;
 use crate::worker::keys::{PeerKey, TrackKey};
 use slotmap::SlotMap;
@@ -20,28 +21,30 @@ struct Waiting {
     info: PacketInfo,
     /// Bytes of padding that make it as long as its neighbours.
     padding_len: usize,
-    /// The next one of the same track.
+    /// The next one of the same stream.
     next: Option<u32>,
 }
 
-/// The first and the last packet of a track that wait.
+/// The first and the last packet of a stream that wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Queue {
     first: u32,
     last: u32,
 }
 
+/// What waits of a track, by encoding: a subscriber looks at those of its own encoding and at no others.
+pub(crate) type Queues = [Option<Queue>; ENCODINGS_MAX];
+
 /// Packets of one stream, one after the other, that are about equally long.
 struct Run {
     first: u32,
-    stream: usize,
     shortest: usize,
     longest: usize,
 }
 
 impl Run {
-    fn takes(&self, stream: usize, len: usize) -> bool {
-        self.stream == stream && self.longest.max(len) - self.shortest.min(len) <= PADDING_LEN_MAX
+    fn takes(&self, len: usize) -> bool {
+        self.longest.max(len) - self.shortest.min(len) <= PADDING_LEN_MAX
     }
 
     fn extend(&mut self, len: usize) {
@@ -86,25 +89,29 @@ impl Pending {
     /// Only when it [takes more](Self::takes_more).
     pub(super) fn push(&mut self, key: TrackKey, track: &mut Track, info: PacketInfo) {
         let index = self.packets.len() as u32;
-        self.packets.push(Waiting { info, padding_len: 0, next: None });
-        let Some(queue) = &mut track.waiting else {
-            track.waiting = Some(Queue { first: index, last: index });
+        if track.waiting.iter().all(Option::is_none) {
             self.tracks(track.kind).push(key);
-            return;
-        };
-        if let Some(last) = self.packets.get_mut(queue.last as usize) {
-            last.next = Some(index);
         }
-        queue.last = index;
+        let Some(queue) = track.waiting.get_mut(info.stream) else { return };
+        self.packets.push(Waiting { info, padding_len: 0, next: None });
+        match queue {
+            Some(queue) => {
+                if let Some(last) = self.packets.get_mut(queue.last as usize) {
+                    last.next = Some(index);
+                }
+                queue.last = index;
+            }
+            None => *queue = Some(Queue { first: index, last: index }),
+        }
     }
 
     pub(super) fn note_started(&mut self, key: TrackKey) {
         self.started.push(key);
     }
 
-    /// The packets of a track, oldest first, each with the padding that makes trains of them.
-    pub(super) fn packets_of(&self, track: &Track) -> impl Iterator<Item = (&PacketInfo, usize)> {
-        let mut next = track.waiting.map(|queue| queue.first);
+    /// The packets of one stream of a track, oldest first, each with the padding that makes trains of them.
+    pub(super) fn packets_of(&self, queue: Option<Queue>) -> impl Iterator<Item = (&PacketInfo, usize)> {
+        let mut next = queue.map(|queue| queue.first);
         std::iter::from_fn(move || {
             let waiting = self.packets.get(next? as usize)?;
             next = waiting.next;
@@ -112,23 +119,30 @@ impl Pending {
         })
     }
 
-    /// With padding.
+    /// Of the first packet of each stream, with padding: the longest.
     pub(super) fn first_len(&self, track: &Track) -> usize {
-        self.packets_of(track).next().map_or(0, |(info, padding_len)| info.payload_len() + padding_len)
+        let firsts = track.waiting.iter().filter_map(|queue| self.packets_of(*queue).next());
+        firsts.map(|(info, padding_len)| info.payload_len() + padding_len).max().unwrap_or(0)
     }
 
     /// Encoders split a frame into packets that differ by a byte or two. With padding (RFC 3550 section 5.1) up to the longest
     /// of its neighbours, the frame leaves as one train. None becomes longer than one that came over the publisher's path.
     pub(super) fn equalise(&mut self, track: &Track) {
-        let mut next = track.waiting.map(|queue| queue.first);
+        for queue in track.waiting.iter().flatten() {
+            self.equalise_stream(*queue);
+        }
+    }
+
+    fn equalise_stream(&mut self, queue: Queue) {
+        let mut next = Some(queue.first);
         let mut run: Option<Run> = None;
         while let Some((index, waiting)) = next.and_then(|index| Some((index, self.packets.get(index as usize)?))) {
-            let (stream, len) = (waiting.info.stream, waiting.info.payload_len());
+            let len = waiting.info.payload_len();
             next = waiting.next;
-            match run.as_mut().filter(|run| run.takes(stream, len)) {
+            match run.as_mut().filter(|run| run.takes(len)) {
                 Some(run) => run.extend(len),
                 None => {
-                    let ended = run.replace(Run { first: index, stream, shortest: len, longest: len });
+                    let ended = run.replace(Run { first: index, shortest: len, longest: len });
                     self.pad(ended, Some(index));
                 }
             }
@@ -183,7 +197,7 @@ impl Pending {
     pub(super) fn finish(&mut self, tracks: &mut SlotMap<TrackKey, Track>) -> Vec<TrackKey> {
         for key in self.audio.drain(..).chain(self.video.drain(..)) {
             if let Some(track) = tracks.get_mut(key) {
-                track.waiting = None;
+                track.waiting = Queues::default();
             }
         }
         self.packets.clear();

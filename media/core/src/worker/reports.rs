@@ -31,7 +31,7 @@ impl Worker {
             timers.feedback = None;
         }
         if repair {
-            timers.repair = None;
+            timers.begin_repair(now);
         }
         if report {
             timers.report = Some(now + REPORT_INTERVAL);

@@ -248,6 +248,27 @@ fn a_track_setting_pauses_and_limits_also_before_the_track_is_sent() {
 }
 
 #[test]
+fn a_client_that_adapts_gets_the_smallest_layer_until_it_has_asked() {
+    let mut stage = Stage::new();
+    let alice = stage.join("alice");
+    let bob = stage.join_with(Join { adaptive_stream: true, ..join("bob") });
+    let limits = |stage: &Stage| -> Vec<u8> {
+        let set = |command: &Command| match command {
+            Command::SetSubscription { limit, .. } => Some(limit.spatial),
+            _ => None,
+        };
+        stage.commands.iter().filter_map(set).collect()
+    };
+    stage.publish(alice, "mic", TrackSource::Microphone);
+    assert!(limits(&stage).is_empty(), "audio has no layers");
+    let cam = stage.publish(alice, "cam", TrackSource::Camera);
+    assert_eq!(limits(&stage), [0]);
+    let setting = UpdateTrackSettings { track_sids: vec![cam], width: 4_000, height: 3_000, ..Default::default() };
+    stage.request(bob, Request::TrackSetting(setting));
+    assert_eq!(limits(&stage), [0, u8::MAX]);
+}
+
+#[test]
 fn a_publisher_chooses_its_audience() {
     let mut stage = Stage::new();
     let alice = stage.join("alice");

@@ -1,6 +1,7 @@
 //! The room with scripted clients: no socket, no clock, one seed.
 
 mod admin;
+mod dynacast;
 mod joining;
 mod media;
 mod property;
@@ -18,6 +19,7 @@ use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message;
 use livekit_protocol::{
     AddTrackRequest, ClientInfo, ParticipantInfo, SessionDescription, SignalRequest, TrackInfo, TrackSource, TrackType,
+    VideoLayer, VideoQuality,
 };
 use sdp::Section;
 use std::collections::HashMap;
@@ -65,6 +67,7 @@ fn join(identity: &str) -> Join {
         kind: 0,
         client: ClientInfo::default(),
         auto_subscribe: true,
+        adaptive_stream: false,
         mode: ConnectionMode::Single,
         add_tracks: Vec::new(),
         offer: None,
@@ -234,6 +237,24 @@ impl Stage {
     /// Announces a track, offers a section for it, and lets everybody negotiate.
     fn publish(&mut self, session: SessionId, cid: &str, source: TrackSource) -> String {
         self.publish_only(session, cid, source);
+        self.settle();
+        self.published(session, cid).sid
+    }
+
+    /// A camera with three layers.
+    fn publish_layers(&mut self, session: SessionId, cid: &str) -> String {
+        let layer = |(index, quality): (u32, VideoQuality)| VideoLayer {
+            quality: quality.into(),
+            width: 320 << index,
+            height: 180 << index,
+            ..Default::default()
+        };
+        let qualities = [VideoQuality::Low, VideoQuality::Medium, VideoQuality::High];
+        let layers = (0..).zip(qualities).map(layer).collect();
+        let request = AddTrackRequest { layers, ..track_request(cid, TrackSource::Camera) };
+        self.request(session, Request::AddTrack(request));
+        self.clients.get_mut(&session).unwrap().sections.push(sdp::sending("video", cid));
+        self.offer(session);
         self.settle();
         self.published(session, cid).sid
     }

@@ -5,8 +5,8 @@ use crate::batch::SendBatch;
 use crate::control::{Command, Event};
 use crate::ids::{ExtSeqNo, Mid, PayloadType, PeerId, Rid, RoomId, Ssrc, SubscriptionId, TrackId};
 use crate::params::{
-    Codec, CodecParameters, Encoding, ExtensionId, HeaderExtension, IceCredentials, MediaKind, Path, PayloadMapping,
-    ReceiveSection, SendParameters,
+    Codec, CodecParameters, Content, Encoding, ExtensionId, HeaderExtension, IceCredentials, MediaKind, Path,
+    PayloadMapping, ReceiveSection, SendParameters,
 };
 use crate::transport::identity::Identity;
 use crate::transport::srtp::{MasterKey, SrtpInbound, SrtpOutbound, SrtpProfile};
@@ -244,6 +244,7 @@ pub(super) fn video(track: u64, rids: &[&str]) -> ReceiveSection {
     ReceiveSection {
         mid: mid("v"),
         kind: MediaKind::Video,
+        content: Content::Motion,
         track: Some(TrackId::new(track)),
         codecs: vec![CodecParameters {
             payload_type: pt(VP8),
@@ -268,6 +269,7 @@ pub(super) fn audio(track: u64) -> ReceiveSection {
     ReceiveSection {
         mid: mid("a"),
         kind: MediaKind::Audio,
+        content: Content::Motion,
         track: Some(TrackId::new(track)),
         codecs: vec![codec(OPUS, Codec::Opus), codec(RED, Codec::Red)],
         extensions: extensions(),

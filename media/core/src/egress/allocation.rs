@@ -1,0 +1,160 @@
+//! Who gets how much of a subscriber's bandwidth: layers of video, by rank. Pure arithmetic over rates.
+//!
+//! Audio is taken off before; it is never left out. First everybody gets the least there is of their picture, in the order
+//! of their ranks; then, rank by rank, those of one rank rise together, one rung at a time, while the budget lasts. Who does
+//! not even get the least is stalled, and told so, rather than left with a picture that freezes.
+
+use smallvec::SmallVec;
+
+/// Rungs of a track: four encodings, the lowest with four temporal layers.
+const RUNGS_INLINE: usize = 8;
+/// To rise, a subscription needs this much more than the rung measures, in percent: rates vary from second to second, and
+/// falling back costs a keyframe.
+const RISE_MARGIN_PERCENT: u64 = 110;
+/// To stay where it is, it needs this much, in percent: congestion control answers a real shortage, noise is none.
+const STAY_MARGIN_PERCENT: u64 = 92;
+
+/// What could be forwarded of a track, and what it costs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rung {
+    pub layers: Layers,
+    pub rate_bps: u64,
+}
+
+/// Up to which layers a track is forwarded: `spatial` ranks encodings or spatial layers, as `LayerLimit` does.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Layers {
+    pub spatial: u8,
+    pub temporal: u8,
+}
+
+/// One subscription that wants bandwidth.
+#[derive(Clone, Debug, Default)]
+pub struct Candidate {
+    /// 0 comes first.
+    pub rank: u8,
+    /// From the least to all that is wanted. Empty for a track that sends nothing.
+    pub rungs: SmallVec<[Rung; RUNGS_INLINE]>,
+    /// The rung it has now.
+    pub current: Option<usize>,
+}
+
+impl Candidate {
+    /// What it takes to be on a rung, in bits per second.
+    fn cost(&self, rung: usize) -> u64 {
+        let percent = match self.current {
+            Some(current) if rung == current => STAY_MARGIN_PERCENT,
+            Some(current) if rung < current => 100,
+            _ => RISE_MARGIN_PERCENT,
+        };
+        self.rungs.get(rung).map_or(0, |rung| rung.rate_bps * percent / 100)
+    }
+}
+
+/// The rung of each candidate within `budget_bps` in total; `None` for who gets nothing.
+pub fn allocate(budget_bps: u64, candidates: &[Candidate]) -> Vec<Option<usize>> {
+    let mut left = budget_bps;
+    let mut rungs = vec![None; candidates.len()];
+    let mut order: Vec<usize> = (0..candidates.len()).filter(|&index| !candidates[index].rungs.is_empty()).collect();
+    order.sort_by_key(|&index| candidates[index].rank);
+    for &index in &order {
+        if let Some(rest) = left.checked_sub(candidates[index].cost(0)) {
+            (left, rungs[index]) = (rest, Some(0));
+        }
+    }
+    for group in order.chunk_by(|&a, &b| candidates[a].rank == candidates[b].rank) {
+        while rise(group, candidates, &mut rungs, &mut left) {}
+    }
+    rungs
+}
+
+/// Each of a group rises by one rung, the lowest first, if there is room. `false` when nobody did.
+fn rise(group: &[usize], candidates: &[Candidate], rungs: &mut [Option<usize>], left: &mut u64) -> bool {
+    let mut order: SmallVec<[usize; 32]> = group.iter().copied().filter(|&index| rungs[index].is_some()).collect();
+    order.sort_by_key(|&index| rungs[index].map_or(0, |rung| candidates[index].cost(rung)));
+    let mut risen = false;
+    for index in order {
+        let (candidate, Some(rung)) = (&candidates[index], rungs[index]) else { continue };
+        if rung + 1 >= candidate.rungs.len() {
+            continue;
+        }
+        let step = candidate.cost(rung + 1).saturating_sub(candidate.cost(rung));
+        if let Some(rest) = left.checked_sub(step) {
+            (*left, rungs[index], risen) = (rest, Some(rung + 1), true);
+        }
+    }
+    risen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn candidate(rank: u8, rates_kbps: &[u64]) -> Candidate {
+        let rung = |(spatial, kbps): (usize, &u64)| Rung {
+            layers: Layers { spatial: spatial as u8, temporal: u8::MAX },
+            rate_bps: kbps * 1_000,
+        };
+        Candidate { rank, rungs: rates_kbps.iter().enumerate().map(rung).collect(), current: None }
+    }
+
+    #[test]
+    fn a_share_keeps_its_picture_and_cameras_give_way() {
+        let camera = candidate(2, &[100, 400, 1_200]);
+        let all = [camera.clone(), candidate(0, &[300, 600]), camera.clone(), camera];
+        assert_eq!(allocate(10_000_000, &all), [Some(2), Some(1), Some(2), Some(2)]);
+        assert_eq!(allocate(1_050_000, &all), [Some(0), Some(1), Some(0), Some(0)]);
+        assert_eq!(allocate(500_000, &all), [Some(0), Some(0), None, None]);
+        assert_eq!(allocate(50_000, &all), [None; 4]);
+    }
+
+    #[test]
+    fn equals_rise_together() {
+        let all = vec![candidate(1, &[100, 400, 1_200]); 3];
+        assert_eq!(allocate(1_400_000, &all), [Some(1); 3]);
+        assert_eq!(allocate(1_000_000, &all).iter().filter(|rung| **rung == Some(1)).count(), 2);
+    }
+
+    #[test]
+    fn who_is_on_a_rung_stays_there_where_who_is_not_would_not_rise() {
+        let mut one = candidate(0, &[100, 400]);
+        assert_eq!(allocate(400_000, std::slice::from_ref(&one)), [Some(0)]);
+        one.current = Some(1);
+        assert_eq!(allocate(400_000, std::slice::from_ref(&one)), [Some(1)]);
+        assert_eq!(allocate(380_000, std::slice::from_ref(&one)), [Some(1)]);
+        assert_eq!(allocate(300_000, std::slice::from_ref(&one)), [Some(0)]);
+    }
+
+    #[test]
+    fn a_track_that_sends_nothing_takes_nothing() {
+        assert_eq!(allocate(1_000_000, &[Candidate::default(), candidate(1, &[100])]), [None, Some(0)]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_budget_is_kept_and_more_budget_never_gives_the_first_less(
+            ladders in prop::collection::vec((0_u8..3, prop::collection::vec(1_u64..2_000, 0..6)), 1..8),
+            budget_kbps in 0_u64..8_000,
+        ) {
+            let all: Vec<_> = ladders
+                .iter()
+                .map(|(rank, rates)| {
+                    let mut rates = rates.clone();
+                    rates.sort_unstable();
+                    candidate(*rank, &rates)
+                })
+                .collect();
+            let given = allocate(budget_kbps * 1_000, &all);
+            let spent = |given: &[Option<usize>]| -> u64 {
+                given.iter().zip(&all).filter_map(|(rung, one)| Some(one.rungs[(*rung)?].rate_bps)).sum()
+            };
+            prop_assert!(spent(&given) <= budget_kbps * 1_000);
+            let first = (0..all.len()).filter(|i| !all[*i].rungs.is_empty()).min_by_key(|i| all[*i].rank);
+            if let Some(first) = first {
+                let more = allocate(budget_kbps * 2_000, &all);
+                prop_assert!(more[first] >= given[first]);
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! How many bits per second each layer of an incoming stream takes. Refuses to know what a layer is worth.
+
+use std::time::{Duration, Instant};
+
+/// Spatial layers of one stream (AV1 and VP9 have two and three bits for them; nobody sends more than four).
+pub const SPATIAL_MAX: usize = 4;
+/// Temporal layers of one stream.
+pub const TEMPORAL_MAX: usize = 4;
+/// Long enough to hold several pictures of the slowest layer of a camera, short enough to follow a scene.
+const WINDOW: Duration = Duration::from_millis(500);
+/// A new window counts this share, as a shift: with windows of half a second, a step is followed to 94% in two seconds.
+const SMOOTHING_SHIFT: u32 = 1;
+/// Without a packet for so long there is no rate.
+const STALE_AFTER: Duration = Duration::from_secs(3);
+
+type PerLayer = [[u32; TEMPORAL_MAX]; SPATIAL_MAX];
+
+/// Bytes come in, rates come out.
+#[derive(Default)]
+pub struct LayerRates {
+    window: Option<Instant>,
+    bytes: PerLayer,
+    rates_bps: PerLayer,
+    measured: bool,
+}
+
+impl LayerRates {
+    /// Notes a packet. Layers beyond those that are known count as the highest.
+    pub fn note(&mut self, now: Instant, spatial: u8, temporal: u8, len: usize) {
+        let start = *self.window.get_or_insert(now);
+        let elapsed = now.saturating_duration_since(start);
+        if elapsed >= WINDOW {
+            self.close(now, elapsed);
+        }
+        let spatial = usize::from(spatial).min(SPATIAL_MAX - 1);
+        let temporal = usize::from(temporal).min(TEMPORAL_MAX - 1);
+        let bytes = &mut self.bytes[spatial][temporal];
+        *bytes = bytes.saturating_add(len as u32);
+    }
+
+    fn close(&mut self, now: Instant, elapsed: Duration) {
+        let elapsed_ms = elapsed.as_millis() as u64;
+        if elapsed > STALE_AFTER {
+            *self = Self { window: Some(now), ..Self::default() };
+            return;
+        }
+        for (bytes, rates) in self.bytes.iter_mut().flatten().zip(self.rates_bps.iter_mut().flatten()) {
+            let measured = (u64::from(std::mem::take(bytes)) * 8_000 / elapsed_ms).min(u64::from(u32::MAX)) as u32;
+            *rates = match self.measured {
+                true => *rates - (*rates >> SMOOTHING_SHIFT) + (measured >> SMOOTHING_SHIFT),
+                false => measured,
+            };
+        }
+        self.measured = true;
+        self.window = Some(now);
+    }
+
+    /// The highest layers that carried something in the last windows.
+    pub fn highest(&self) -> (u8, u8) {
+        let spatial = self.rates_bps.iter().rposition(|rates| rates.iter().any(|rate| *rate > 0));
+        let temporal = (0..TEMPORAL_MAX).rfind(|&temporal| self.rates_bps.iter().any(|rates| rates[temporal] > 0));
+        (spatial.unwrap_or(0) as u8, temporal.unwrap_or(0) as u8)
+    }
+
+    /// Of everything up to these layers, in bits per second, headers excluded. `None` before the first window is full.
+    pub fn up_to(&self, spatial: u8, temporal: u8) -> Option<u64> {
+        let layers = self.rates_bps.iter().take(usize::from(spatial) + 1);
+        let sum =
+            layers.flat_map(|rates| rates.iter().take(usize::from(temporal) + 1)).map(|rate| u64::from(*rate)).sum();
+        self.measured.then_some(sum)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::virtual_time::start;
+
+    /// Ten packets of 125 bytes per second and layer: 10 kbit/s each.
+    fn fed(seconds: u64) -> (LayerRates, Instant) {
+        let (mut rates, t0) = (LayerRates::default(), start());
+        for tick in 0..=10 * seconds {
+            for (spatial, temporal) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                rates.note(t0 + Duration::from_millis(100 * tick), spatial, temporal, 125);
+            }
+        }
+        (rates, t0 + Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_layer_costs_itself_and_those_below() {
+        let (rates, _) = fed(4);
+        let near = |spatial, temporal, kbps: u64| {
+            let bps = rates.up_to(spatial, temporal).unwrap();
+            assert!(bps.abs_diff(kbps * 1_000) <= kbps * 200, "{bps} for {kbps}");
+        };
+        near(0, 0, 10);
+        near(0, 3, 20);
+        near(1, 0, 20);
+        near(3, 3, 40);
+        assert_eq!(rates.highest(), (1, 1));
+    }
+
+    #[test]
+    fn nothing_is_said_before_there_is_a_measurement_and_after_a_long_silence() {
+        assert_eq!(LayerRates::default().up_to(3, 3), None);
+        let (mut rates, end) = fed(2);
+        assert!(rates.up_to(3, 3).is_some());
+        rates.note(end + STALE_AFTER * 2, 0, 0, 100);
+        assert_eq!(rates.up_to(3, 3), None);
+    }
+
+    #[test]
+    fn layers_beyond_the_known_ones_count_as_the_highest() {
+        let (mut rates, t0) = (LayerRates::default(), start());
+        rates.note(t0, 200, 9, 1_000);
+        rates.note(t0 + WINDOW, 200, 9, u32::MAX as usize);
+        rates.note(t0 + 2 * WINDOW, 200, 9, u32::MAX as usize);
+        assert_eq!(rates.highest(), (SPATIAL_MAX as u8 - 1, TEMPORAL_MAX as u8 - 1));
+    }
+}
