@@ -4,4 +4,5 @@ pub mod history;
 pub mod packet;
 pub mod rewrite;
 pub mod send;
+pub mod stamps;
 pub mod subscription;
