@@ -11,11 +11,13 @@
 //! wire codec           packets as bytes: RTP, RTCP, payload descriptors
 //! transport            one peer connection: ICE-lite, DTLS, SRTP, SCTP
 //! ingress egress       tracks coming in, subscriptions going out
+//! congestion           what the path to a subscriber carries
 //! peer worker          what ties them together
 //! ```
 
 pub mod batch;
 pub mod codec;
+pub mod congestion;
 pub mod control;
 pub mod drops;
 pub mod egress;

@@ -156,8 +156,9 @@ impl Negotiation {
         text.attribute(format_args!("{}", Direction::new(outgoing.is_some(), receives).name()));
         text.attribute(format_args!("rtcp-mux"));
         text.attribute(format_args!("rtcp-rsize"));
-        // The stamps that bandwidth estimation needs come from publishers only.
-        let without: &[Feedback] = if receives { &[] } else { &[Feedback::TransportCc, Feedback::Remb] };
+        // Feedback for bandwidth estimation goes either way; where no media does, none is asked for.
+        let carries = receives || outgoing.is_some();
+        let without: &[Feedback] = if carries { &[] } else { &[Feedback::TransportCc, Feedback::Remb] };
         for codec in section.codecs(wanted) {
             let mut more: Vec<(&str, &str)> = Vec::new();
             if codec.codec() == Codec::Opus {

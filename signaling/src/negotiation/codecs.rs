@@ -345,8 +345,10 @@ const OWN_VIDEO: &[OwnCodec] = &[
 /// What we offer to a subscriber.
 pub(super) fn own(kind: MediaKind) -> Vec<SectionCodec> {
     let (table, feedback): (_, &[Feedback]) = match kind {
-        MediaKind::Audio => (OWN_AUDIO, &[Feedback::Nack]),
-        MediaKind::Video => (OWN_VIDEO, &[Feedback::Fir, Feedback::Nack, Feedback::Pli]),
+        MediaKind::Audio => (OWN_AUDIO, &[Feedback::TransportCc, Feedback::Nack]),
+        MediaKind::Video => {
+            (OWN_VIDEO, &[Feedback::TransportCc, Feedback::Remb, Feedback::Fir, Feedback::Nack, Feedback::Pli])
+        }
     };
     let build = |&(codec, payload_type, rtx, fmtp): &OwnCodec| {
         let fmtp = parse_fmtp(fmtp);
@@ -357,7 +359,7 @@ pub(super) fn own(kind: MediaKind) -> Vec<SectionCodec> {
             rtx: rtx.and_then(PayloadType::new),
         };
         // Retransmitting inside RED would repeat what RED repeats already.
-        let feedback = if codec == Codec::Red { Vec::new() } else { feedback.to_vec() };
+        let feedback = if codec == Codec::Red { vec![Feedback::TransportCc] } else { feedback.to_vec() };
         Some(SectionCodec { published, feedback, fmtp })
     };
     table.iter().filter_map(build).collect()

@@ -98,8 +98,8 @@ pub(super) fn check_bundled<'a>(all: impl Iterator<Item = &'a OfferedExtension>)
 pub(super) fn sent(extension: HeaderExtension, primary: Option<Codec>) -> bool {
     match extension {
         HeaderExtension::RtpStreamId | HeaderExtension::RepairedRtpStreamId => false,
-        // Congestion-control stamps are made per sender; ours makes none.
-        HeaderExtension::TransportCc | HeaderExtension::AbsSendTime => false,
+        // Ours are transport-wide numbers; send times would serve receivers that estimate by themselves.
+        HeaderExtension::AbsSendTime => false,
         HeaderExtension::DependencyDescriptor => matches!(primary, Some(Codec::Vp9 | Codec::Av1)),
         _ => true,
     }
@@ -108,15 +108,19 @@ pub(super) fn sent(extension: HeaderExtension, primary: Option<Codec>) -> bool {
 /// What we offer on the connections that we begin; ids are ours.
 pub(super) fn own(kind: MediaKind) -> Vec<OfferedExtension> {
     let list: &[(u8, HeaderExtension)] = match kind {
-        MediaKind::Audio => {
-            &[(1, HeaderExtension::Mid), (2, HeaderExtension::AudioLevel), (5, HeaderExtension::AbsCaptureTime)]
-        }
+        MediaKind::Audio => &[
+            (1, HeaderExtension::Mid),
+            (2, HeaderExtension::AudioLevel),
+            (5, HeaderExtension::AbsCaptureTime),
+            (7, HeaderExtension::TransportCc),
+        ],
         MediaKind::Video => &[
             (1, HeaderExtension::Mid),
             (3, HeaderExtension::VideoOrientation),
             (4, HeaderExtension::PlayoutDelay),
             (5, HeaderExtension::AbsCaptureTime),
             (6, HeaderExtension::DependencyDescriptor),
+            (7, HeaderExtension::TransportCc),
         ],
     };
     list.iter()

@@ -1,13 +1,13 @@
 //! One m-section of a connection and what stands on it. It refuses to know how sections are written.
 
 use super::Outgoing;
-use super::codecs::{Channels, CodecFormat, PublishedCodecs, SectionCodec};
+use super::codecs::{Channels, CodecFormat, Feedback, PublishedCodecs, SectionCodec};
 use super::description::{Media, RemoteSection};
 use super::extensions::{self, OfferedExtension, Restriction};
 use super::preferences::{AudioPreferences, Wanted};
 use super::{Incoming, Placed, payloads};
 use consilium_media_core::ids::{Mid, SubscriptionId};
-use consilium_media_core::params::{Codec, MediaKind, SendParameters};
+use consilium_media_core::params::{Codec, HeaderExtension, MediaKind, SendParameters};
 
 #[derive(Clone, Debug)]
 pub(super) struct Section {
@@ -131,8 +131,13 @@ impl Section {
         let remote = self.remote.as_ref()?;
         let (payloads, unsupported) = payloads::map(&outgoing.publisher, &remote.codecs);
         let primary = outgoing.publisher.iter().find(|codec| codec.codec != Codec::Red).map(|codec| codec.codec);
-        let sent =
-            |o: &&OfferedExtension| o.restriction != Restriction::SendOnly && extensions::sent(o.id.extension, primary);
+        // Numbers are of use to who reports about them.
+        let reports = remote.codecs.iter().any(|codec| codec.feedback.contains(&Feedback::TransportCc));
+        let sent = |o: &&OfferedExtension| {
+            o.restriction != Restriction::SendOnly
+                && extensions::sent(o.id.extension, primary)
+                && (o.id.extension != HeaderExtension::TransportCc || reports)
+        };
         let rtx_ssrc = self.sends_rtx().then_some(outgoing.rtx_ssrc);
         let send = SendParameters {
             mid: self.mid,

@@ -6,4 +6,5 @@ pub mod ladder;
 pub mod packet;
 pub mod rewrite;
 pub mod send;
+pub mod stamps;
 pub mod subscription;

@@ -109,6 +109,11 @@ impl Rewriter {
         self.newest.map(|(_, shift)| shift)
     }
 
+    /// The timestamp that was sent last.
+    pub fn last_time(&self) -> Option<RtpTime> {
+        self.last.map(|last| last.time)
+    }
+
     /// The outgoing number from which on the newest shift holds, and that shift.
     pub fn newest_run(&self) -> Option<(ExtSeqNo, Shift)> {
         self.newest.map(|(from, shift)| (ExtSeqNo::new(from.get().wrapping_add(shift.seq)), shift))

@@ -2,11 +2,12 @@
 
 use crate::batch::{Destination, Priority, SendBatch};
 use crate::codec::{av1, red, vp8, vp9};
+use crate::congestion::SentPackets;
 use crate::drops::DropReason;
 use crate::egress::packet::{Descriptor, Packet};
 use crate::egress::rewrite::Shift;
 use crate::egress::subscription::{Outgoing, Subscription, touches_picture};
-use crate::ids::{ExtSeqNo, PayloadType, Ssrc};
+use crate::ids::{ExtSeqNo, PayloadType, SeqNo, Ssrc};
 use crate::limits::DATAGRAM_LEN_MAX;
 use crate::params::{HeaderExtension, MediaKind};
 use crate::transport::srtp::SrtpOutbound;
@@ -20,11 +21,17 @@ const OSN_LEN: usize = 2;
 /// whole template structure takes about 90 bytes.
 const DEPENDENCY_DESCRIPTOR_LEN_MAX: usize = 128;
 
+/// Padding in a packet that carries nothing else: the most that its last byte can say (RFC 3550 section 5.1).
+const PROBE_PADDING_LEN: usize = 255;
+
 /// Where and under which keys a subscriber gets its packets.
 pub struct Outlet<'a> {
     pub to: Destination,
     pub srtp: &'a SrtpOutbound,
     pub kind: MediaKind,
+    /// Its transport-wide numbers, and the time of those used now.
+    pub sent: &'a mut SentPackets,
+    pub at_us: u64,
 }
 
 /// As which stream a packet leaves.
@@ -36,29 +43,77 @@ enum Form {
 /// Sends a packet for the first time. Returns the datagram's length.
 pub fn send(
     subscription: &mut Subscription,
-    outlet: &Outlet<'_>,
+    outlet: &mut Outlet<'_>,
     packet: &Packet<'_>,
     outgoing: &Outgoing,
     out: &mut SendBatch,
 ) -> Result<usize, DropReason> {
-    let len = compose(subscription, outlet, packet, outgoing, &Form::Original, out)?;
+    let number = outlet.sent.next();
+    let len = compose(subscription, outlet, packet, outgoing, (&Form::Original, number), out)?;
     subscription.count_sent(packet.payload().len());
+    if subscription.extension_id(HeaderExtension::TransportCc) != 0 {
+        outlet.sent.record(outlet.at_us, len);
+        if subscription.sends_again_as(outgoing.mapping).is_none() {
+            subscription.stamps.note(outgoing.sent.out, number);
+        }
+    }
     Ok(len)
 }
 
-/// Sends a packet again: as RTX where negotiated, else under its own number.
+/// Sends a packet again: as RTX where negotiated, else under its own number, and then with the transport-wide number that it
+/// had.
 pub fn retransmit(
     subscription: &mut Subscription,
-    outlet: &Outlet<'_>,
+    outlet: &mut Outlet<'_>,
     packet: &Packet<'_>,
     outgoing: &Outgoing,
     out: &mut SendBatch,
 ) -> Result<usize, DropReason> {
-    let form = match subscription.sends_again_as(outgoing.mapping) {
-        Some((payload_type, ssrc)) => Form::Retransmission { payload_type, ssrc, seq: subscription.next_rtx_seq() },
-        None => Form::Original,
+    let numbered = subscription.extension_id(HeaderExtension::TransportCc) != 0;
+    let Some((payload_type, ssrc)) = subscription.sends_again_as(outgoing.mapping) else {
+        let number = match subscription.stamps.get(outgoing.sent.out) {
+            Some(number) => number,
+            None if numbered => return Err(DropReason::NotInCache),
+            None => SeqNo::new(0),
+        };
+        return compose(subscription, outlet, packet, outgoing, (&Form::Original, number), out);
     };
-    compose(subscription, outlet, packet, outgoing, &form, out)
+    let form = Form::Retransmission { payload_type, ssrc, seq: subscription.next_rtx_seq() };
+    let number = outlet.sent.next();
+    let len = compose(subscription, outlet, packet, outgoing, (&form, number), out)?;
+    if numbered {
+        outlet.sent.record(outlet.at_us, len);
+    }
+    Ok(len)
+}
+
+/// Sends a packet that carries nothing but padding, as a retransmission of nothing (RFC 4588). Returns the datagram's length.
+pub fn pad(subscription: &mut Subscription, outlet: &mut Outlet<'_>, out: &mut SendBatch) -> Result<usize, DropReason> {
+    let (payload_type, ssrc, timestamp) = subscription.padding_stream().ok_or(DropReason::Padding)?;
+    let index = subscription.next_rtx_seq();
+    let fields = HeaderFields { marker: false, payload_type, seq: index.seq(), timestamp, ssrc };
+    let number = outlet.sent.next().get().to_be_bytes();
+    let mut elements: SmallVec<[(u8, &[u8]); 2]> = SmallVec::new();
+    let mid = subscription.extension_id(HeaderExtension::Mid);
+    if mid != 0 {
+        elements.push((mid, subscription.mid.as_bytes()));
+    }
+    elements.push((subscription.extension_id(HeaderExtension::TransportCc), &number));
+    let header_len = header_size(&elements);
+    let len = header_len + PROBE_PADDING_LEN + outlet.srtp.rtp_overhead();
+    let pushed = out.push_with(outlet.to, Priority::Normal, len, |buffer| {
+        write_header(buffer, &fields, &elements);
+        buffer[0] |= PADDING_BIT;
+        let padding = &mut buffer[header_len..header_len + PROBE_PADDING_LEN];
+        padding.fill(0);
+        padding[PROBE_PADDING_LEN - 1] = PROBE_PADDING_LEN as u8;
+        outlet.srtp.seal_rtp_in_place(ssrc, index, buffer, header_len).is_ok()
+    });
+    if !pushed {
+        return Err(DropReason::QueueFull);
+    }
+    outlet.sent.record(outlet.at_us, len);
+    Ok(len)
 }
 
 fn compose(
@@ -66,12 +121,13 @@ fn compose(
     outlet: &Outlet<'_>,
     packet: &Packet<'_>,
     outgoing: &Outgoing,
-    form: &Form,
+    (form, number): (&Form, SeqNo),
     out: &mut SendBatch,
 ) -> Result<usize, DropReason> {
     let shift = outgoing.sent.shift;
     let mut descriptor = [0; DEPENDENCY_DESCRIPTOR_LEN_MAX];
-    let elements = elements(subscription, packet, shift, &mut descriptor);
+    let number = number.get().to_be_bytes();
+    let elements = elements(subscription, packet, (shift, &number), &mut descriptor);
     let payload = if outgoing.mapping.strip_red {
         red::primary(packet.payload()).ok_or(DropReason::RtpMalformed)?.0
     } else {
@@ -127,17 +183,21 @@ fn padding(len: usize) -> [u8; PADDING_LEN_MAX] {
     bytes
 }
 
-/// The header extension elements under the subscriber's ids: its MID, and what is passed on.
+/// The header extension elements under the subscriber's ids: its MID, the transport-wide number, and what is passed on.
 fn elements<'a>(
     subscription: &'a Subscription,
     packet: &'a Packet<'a>,
-    shift: Shift,
+    (shift, number): (Shift, &'a [u8; 2]),
     descriptor: &'a mut [u8; DEPENDENCY_DESCRIPTOR_LEN_MAX],
 ) -> SmallVec<[(u8, &'a [u8]); 8]> {
     let mut elements = SmallVec::new();
     let mid = subscription.extension_id(HeaderExtension::Mid);
     if mid != 0 {
         elements.push((mid, subscription.mid.as_bytes()));
+    }
+    let transport_cc = subscription.extension_id(HeaderExtension::TransportCc);
+    if transport_cc != 0 {
+        elements.push((transport_cc, &number[..]));
     }
     let mut copied = None;
     for (extension, value) in packet.extensions() {

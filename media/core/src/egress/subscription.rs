@@ -4,6 +4,7 @@ use crate::drops::DropReason;
 use crate::egress::history::{History, Sent};
 use crate::egress::packet::PacketInfo;
 use crate::egress::rewrite::{Rewriter, Shift, Takeover};
+use crate::egress::stamps::Stamps;
 use crate::ids::{ExtSeqNo, PayloadType, RtpTime, Ssrc, SubscriptionId};
 use crate::ingress::track::Track;
 use crate::params::{HeaderExtension, LayerLimit, MediaKind, PayloadMapping, SendParameters};
@@ -32,6 +33,8 @@ pub struct Subscription {
     pub packets_sent: u32,
     pub octets_sent: u32,
     pub last_sent: Option<Instant>,
+    /// Transport-wide numbers of what may have to leave again as it was.
+    pub stamps: Stamps,
     kind: MediaKind,
     rewriter: Rewriter,
     rtx_next: ExtSeqNo,
@@ -91,6 +94,7 @@ impl Subscription {
             packets_sent: 0,
             octets_sent: 0,
             last_sent: None,
+            stamps: Stamps::default(),
             kind: binding.kind,
             rewriter: Rewriter::new(ExtSeqNo::new(u64::from(first_seq))),
             rtx_next: ExtSeqNo::new(u64::from(first_rtx_seq)),
@@ -141,6 +145,15 @@ impl Subscription {
     /// what they were byte for byte: SRTP must not encrypt two packets under one index. Such packets are not padded.
     pub fn sends_again_as(&self, mapping: PayloadMapping) -> Option<(PayloadType, Ssrc)> {
         mapping.rtx.zip(self.rtx_ssrc)
+    }
+
+    /// Payload type, SSRC and timestamp under which padding can leave: as retransmissions of nothing (RFC 4588), beside what
+    /// was sent last, so that the media's own numbers stay without gaps.
+    pub fn padding_stream(&self) -> Option<(PayloadType, Ssrc, RtpTime)> {
+        let (payload_type, ssrc) = self.sends_again_as(self.recent?)?;
+        let is_sending = self.kind == MediaKind::Video && !self.paused && self.current.is_some();
+        let numbered = self.extension_id(HeaderExtension::TransportCc) != 0;
+        (is_sending && numbered).then_some((payload_type, ssrc, self.rewriter.last_time()?))
     }
 
     pub fn next_rtx_seq(&mut self) -> ExtSeqNo {

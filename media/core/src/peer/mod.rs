@@ -2,9 +2,11 @@
 
 pub mod routes;
 
-use crate::batch::Destination;
+use crate::congestion::Bandwidth;
+use crate::egress::send::Outlet;
 use crate::ids::{PeerId, RoomId, Ssrc};
 use crate::ingress::clock::PublisherClock;
+use crate::params::MediaKind;
 use crate::peer::routes::Routes;
 use crate::transport::Transport;
 use crate::transport::srtp::{SrtpInbound, SrtpOutbound};
@@ -29,6 +31,8 @@ pub struct Peer {
     /// From the reports of the streams that it receives.
     pub rtt: Option<Duration>,
     pub resend_budget: ResendBudget,
+    /// What its path carries.
+    pub bandwidth: Bandwidth,
 }
 
 impl Peer {
@@ -48,12 +52,20 @@ impl Peer {
             timers: Timers::default(),
             rtt: None,
             resend_budget: ResendBudget::default(),
+            bandwidth: Bandwidth::default(),
         }
     }
 
-    /// Where its packets go and under which keys, once it is connected.
-    pub fn outlet(&self) -> Option<(Destination, &SrtpOutbound)> {
-        Some((self.transport.destination()?, self.outbound.as_ref()?))
+    /// It can be sent to.
+    pub fn is_connected(&self) -> bool {
+        self.transport.destination().is_some() && self.outbound.is_some()
+    }
+
+    /// Where its packets go and under which keys and numbers, once it is connected.
+    pub fn outlet(&mut self, now: Instant, kind: MediaKind) -> Option<Outlet<'_>> {
+        let (to, srtp) = (self.transport.destination()?, self.outbound.as_ref()?);
+        let at_us = self.bandwidth.at_us(now);
+        Some(Outlet { to, srtp, kind, sent: &mut self.bandwidth.sent, at_us })
     }
 }
 
@@ -83,13 +95,15 @@ pub struct Timers {
     repair_not_before: Option<Instant>,
     /// Sender and receiver reports.
     pub report: Option<Instant>,
+    /// Padding that probes the path.
+    pub probe: Option<Instant>,
     /// The earliest time for which the worker's queue has an entry.
     pub queued: Option<Instant>,
 }
 
 impl Timers {
     pub fn next(&self) -> Option<Instant> {
-        [self.feedback, self.repair, self.report].into_iter().flatten().min()
+        [self.feedback, self.repair, self.report, self.probe].into_iter().flatten().min()
     }
 
     /// Brings the repair timer forward to `due`, or to as soon as repairs may follow those before.

@@ -1,6 +1,10 @@
 //! Transport-wide feedback, receiver side (draft-holmer-rmcat-transport-wide-cc-extensions-01): remembers when packets
 //! arrived and writes that down. Refuses to know what they were, and to estimate anything.
 
+mod statuses;
+
+pub use statuses::Statuses;
+
 use super::rtcp::{header_word, packet_type};
 use crate::ids::{ExtSeqNo, SeqNo, Ssrc};
 use std::time::Duration;

@@ -227,6 +227,9 @@ impl Worker {
         self.subscriptions_by_id.insert(id, key);
         self.tracks[track_key].subscriptions.push(key);
         self.peers[peer].subscriptions.push(key);
+        if self.subscriptions[key].extension_id(HeaderExtension::TransportCc) != 0 {
+            self.peers[peer].bandwidth.enable(now);
+        }
         self.stats.subscriptions += 1;
         self.retarget(now, key, out);
         Ok(())

@@ -4,13 +4,14 @@ use super::Worker;
 use crate::batch::SendBatch;
 use crate::drops::DropReason;
 use crate::egress::packet::{Packet, PacketInfo};
-use crate::egress::send::{self, Outlet};
+use crate::egress::send;
 use crate::ids::{SeqNo, Ssrc};
 use crate::ingress::clock::SenderReportMark;
 use crate::params::Path;
 use crate::peer::routes::Purpose;
-use crate::wire::rtcp::{self, ReportBlock, RtcpPacket, SenderReport};
+use crate::wire::rtcp::{self, ReportBlock, RtcpPacket, SenderReport, TransportCcFeedback};
 use crate::wire::rtp::RtpPacket;
+use crate::wire::transport_cc::Statuses;
 use crate::worker::keys::{PeerKey, SubscriptionKey};
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,12 @@ impl Worker {
                 RtcpPacket::Fir(fir) => {
                     fir.entries().for_each(|entry| self.handle_keyframe_request(now, key, entry.ssrc, out));
                 }
+                RtcpPacket::TransportCc(feedback) => self.handle_transport_cc(now, key, &feedback),
+                RtcpPacket::Remb(remb) => {
+                    if let Some(peer) = self.peers.get_mut(key) {
+                        peer.bandwidth.handle_remb(remb.bitrate_bps);
+                    }
+                }
                 _ => {}
             }
         }
@@ -66,6 +73,7 @@ impl Worker {
     /// RFC 3550 section 6.4.1: the round trip from the echo of our last sender report.
     fn handle_report_block(&mut self, now: Instant, key: PeerKey, block: &ReportBlock) {
         let Some(peer) = self.peers.get_mut(key) else { return };
+        peer.bandwidth.handle_report(block.fraction_lost);
         if block.lsr == 0 {
             return;
         }
@@ -74,6 +82,15 @@ impl Worker {
         if rtt <= RTT_MAX {
             peer.rtt = Some(rtt);
         }
+    }
+
+    fn handle_transport_cc(&mut self, now: Instant, key: PeerKey, feedback: &TransportCcFeedback<'_>) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let statuses = Statuses::parse(feedback.body);
+        if !statuses.is_ok_and(|statuses| peer.bandwidth.handle_feedback(now, &statuses)) {
+            self.stats.drops.count(DropReason::RtcpMalformed);
+        }
+        self.schedule_probe(key);
     }
 
     fn subscription_by_ssrc(&self, key: PeerKey, ssrc: Ssrc) -> Option<SubscriptionKey> {
@@ -116,13 +133,12 @@ impl Worker {
         if !peer.resend_budget.take(now, stored.len()) {
             return Err(DropReason::RetransmissionBudget);
         }
-        let (to, srtp) = peer.outlet().ok_or(DropReason::SubscriberNotConnected)?;
+        let mut outlet = peer.outlet(now, track.kind).ok_or(DropReason::SubscriberNotConnected)?;
         let rtp = RtpPacket::parse(stored).map_err(|_| DropReason::NotInCache)?;
         let info = PacketInfo::read(track, sent.stream, sent.ext_seq, false, &rtp).ok_or(DropReason::NotInCache)?;
         let packet = Packet::new(&info, stored);
         let outgoing = subscription.outgoing_again(sent, &info).ok_or(DropReason::NoPayloadMapping)?;
-        let outlet = Outlet { to, srtp, kind: track.kind };
-        send::retransmit(subscription, &outlet, &packet, &outgoing, out).map(|_| ())
+        send::retransmit(subscription, &mut outlet, &packet, &outgoing, out).map(|_| ())
     }
 
     fn handle_keyframe_request(&mut self, now: Instant, key: PeerKey, media: Ssrc, out: &mut SendBatch) {

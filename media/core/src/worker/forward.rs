@@ -76,14 +76,16 @@ impl Worker {
         let Self { pending, peers, tracks, subscriptions, stats, .. } = self;
         let Some(peer) = peers.get_mut(key) else { return };
         let mut due = std::mem::take(&mut peer.due);
-        let outlet = peer.outlet();
+        let mut outlet = peer.outlet(now, MediaKind::Video);
         for key in due.drain(..) {
             let Some(subscription) = subscriptions.get_mut(key) else { continue };
             let Some(track) = tracks.get(subscription.track) else { continue };
-            let outlet = outlet.map(|(to, srtp)| Outlet { to, srtp, kind: track.kind });
+            if let Some(outlet) = &mut outlet {
+                outlet.kind = track.kind;
+            }
             let waiting = subscription.sources().map(|stream| track.waiting_of(stream?));
             for waiting in waiting.into_iter().flat_map(|queue| pending.packets_of(queue)) {
-                match deliver(now, track, subscription, outlet.as_ref(), waiting, out) {
+                match deliver(now, track, subscription, outlet.as_mut(), waiting, out) {
                     Ok(0) => {}
                     Ok(len) => {
                         stats.rtp_forwarded += 1;
@@ -108,7 +110,7 @@ fn deliver(
     now: Instant,
     track: &Track,
     subscription: &mut Subscription,
-    outlet: Option<&Outlet<'_>>,
+    outlet: Option<&mut Outlet<'_>>,
     (info, padding_len): (&PacketInfo, usize),
     out: &mut SendBatch,
 ) -> Result<usize, DropReason> {

@@ -1,7 +1,7 @@
 //! The root of the core: one worker's peers, tracks and subscriptions, and the routing table that they form.
 //!
 //! Here is what enters and what leaves; `commands` changes the tables, `media` takes RTP packets in, `forward` sends them on
-//! from where they are `pending`, `feedback` reads RTCP, `reports` writes it.
+//! from where they are `pending`, `feedback` reads RTCP, `reports` writes it, `probe` sends padding.
 
 mod commands;
 mod deadlines;
@@ -10,6 +10,7 @@ mod forward;
 mod levels;
 mod media;
 pub(crate) mod pending;
+mod probe;
 mod reports;
 
 pub mod keys;
@@ -173,6 +174,7 @@ impl Worker {
             peer.transport.handle_timeout(now, out);
             self.take_transport_events(now, key, out);
             self.send_due_reports(now, key, out);
+            self.send_due_probe(now, key, out);
             // A timer that does not move on when it is served costs a look per millisecond, and never the thread.
             self.schedule_from(now + TIMER_GRANULARITY, key);
         }

@@ -35,6 +35,7 @@ impl Worker {
         }
         if report {
             timers.report = Some(now + REPORT_INTERVAL);
+            peer.bandwidth.handle_silence(now);
         }
         if feedback {
             self.send_transport_cc(key, out);
@@ -209,7 +210,7 @@ impl Worker {
                     rtcp.sdes_cname(report.ssrc, report.cname.as_bytes());
                 }
             });
-            if self.peers.get(key).is_none_or(|peer| peer.outlet().is_none()) {
+            if self.peers.get(key).is_none_or(|peer| !peer.is_connected()) {
                 return;
             }
         }

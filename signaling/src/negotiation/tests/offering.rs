@@ -36,7 +36,10 @@ fn an_offer_reads_back_as_it_was_meant() {
     let parsed = description::parse(&offer).unwrap();
     let codecs: Vec<usize> = parsed.sections.iter().map(|section| section.codecs.len()).collect();
     assert_eq!(codecs, [0, codecs::own(MediaKind::Audio).len(), codecs::own(MediaKind::Video).len()]);
-    assert_eq!(parsed.sections[2].codecs, codecs::own(MediaKind::Video));
+    let mut own = codecs::own(MediaKind::Video);
+    // Offered for receivers that know nothing else; whoever reads both takes the other.
+    own.iter_mut().for_each(|codec| codec.feedback.retain(|feedback| *feedback != codecs::Feedback::Remb));
+    assert_eq!(parsed.sections[2].codecs, own);
     assert_eq!(parsed.sections[1].track_id.as_deref(), Some("TR_1"));
 }
 

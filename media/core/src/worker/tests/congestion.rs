@@ -1,0 +1,185 @@
+//! Transport-wide numbers on what leaves, feedback about them, and padding that probes the path.
+
+use super::*;
+use crate::ids::PayloadType;
+use crate::params::{ExtensionId, HeaderExtension, SendParameters};
+use crate::wire::rtp::RtpPacket;
+use crate::wire::transport_cc::TransportCcRecorder;
+
+const NUMBER_ID: u8 = 11;
+const AUDIO: u32 = 0x2222;
+const AUDIO_OUT: u32 = 0xdddd;
+
+fn numbered(ssrc: u32, rtx_ssrc: Option<u32>, payload_type: u8) -> Box<SendParameters> {
+    let mut send = send_parameters(ssrc, rtx_ssrc, &[(payload_type, false)]);
+    send.extensions.push(ExtensionId { id: NUMBER_ID, extension: HeaderExtension::TransportCc });
+    send
+}
+
+/// A publisher (0) of video and audio, and a subscriber (1) that negotiated transport-wide numbers for both.
+fn numbered_scene() -> Scene {
+    let mut scene = Scene::new();
+    scene.join();
+    scene.join();
+    scene.command(Command::SetReceive { peer: scene.peer(0), sections: vec![video(1, &[]), audio(2)] });
+    subscribe(&mut scene, 1, 1, 1, numbered(OUT, Some(OUT_RTX), VP8));
+    subscribe(&mut scene, 2, 2, 1, numbered(AUDIO_OUT, None, OPUS));
+    scene
+}
+
+fn send_audio(scene: &mut Scene, n: u64) {
+    let (seq, time) = (500 + n, n as u32 * 960);
+    let extensions: &[(u8, &[u8])] = &[(MID_ID, b"a"), (LEVEL_ID, &[0x80 | 20])];
+    scene.send(0, &Rtp { payload_type: OPUS, ssrc: AUDIO, seq, time, extensions, payload: &[n as u8; 80] });
+}
+
+fn number_of(packet: &RtpPacket<'_>) -> u16 {
+    u16::from_be_bytes(packet.extension(NUMBER_ID).unwrap().try_into().unwrap())
+}
+
+fn numbers(got: &[Got]) -> Vec<u16> {
+    rtp(got).iter().map(number_of).collect()
+}
+
+fn nack(scene: &mut Scene, media: u32, seq: SeqNo) {
+    let nack = rtcp_packet(|rtcp| {
+        rtcp.nack(Ssrc::new(1), Ssrc::new(media), &[seq]);
+    });
+    scene.send_rtcp(1, &nack);
+}
+
+/// Tells the worker that all of `got` arrived, `after_ms` after the scene's time.
+fn acknowledge(scene: &mut Scene, recorder: &mut TransportCcRecorder, got: &[Got], at: Duration) {
+    for number in numbers(got) {
+        recorder.record(at, SeqNo::new(number));
+    }
+    let mut message = Vec::new();
+    if recorder.build(Ssrc::new(1), Ssrc::new(OUT), &mut message) {
+        scene.send_rtcp(1, &message);
+    }
+}
+
+#[test]
+fn all_streams_of_a_peer_and_retransmissions_share_one_sequence() {
+    let mut scene = numbered_scene();
+    let mut got = Vec::new();
+    for n in 0..5 {
+        send_video(&mut scene, n, n == 0);
+        got.extend(scene.take(1));
+        send_audio(&mut scene, n);
+        got.extend(scene.take(1));
+    }
+    let lost = rtp(&got)[6].seq();
+    nack(&mut scene, OUT, lost);
+    got.extend(scene.take(1));
+    let found = numbers(&got);
+    assert_eq!(found, (0..11).map(|n| found[0].wrapping_add(n)).collect::<Vec<_>>());
+    assert_eq!(rtp(&got)[10].ssrc(), Ssrc::new(OUT_RTX));
+}
+
+/// The same number under the same key means the same nonce: not one byte may differ, the transport-wide number included.
+#[test]
+fn what_is_repeated_without_rtx_keeps_its_transport_wide_number() {
+    let mut scene = numbered_scene();
+    send_audio(&mut scene, 0);
+    let first = scene.take(1);
+    send_audio(&mut scene, 1);
+    let lost: Vec<Vec<u8>> = scene.out.trains().flat_map(|t| t.datagrams().map(<[u8]>::to_vec)).collect();
+    scene.out.clear();
+    send_video(&mut scene, 0, true);
+    scene.out.clear();
+    nack(&mut scene, AUDIO_OUT, SeqNo::new(rtp(&first)[0].seq().get().wrapping_add(1)));
+    let again: Vec<Vec<u8>> = scene.out.trains().flat_map(|t| t.datagrams().map(<[u8]>::to_vec)).collect();
+    assert_eq!(again, lost);
+}
+
+#[test]
+fn who_did_not_negotiate_numbers_gets_none_and_has_no_estimate() {
+    let mut scene = video_scene();
+    send_video(&mut scene, 0, true);
+    assert_eq!(rtp(&scene.take(1))[0].extension(NUMBER_ID), None);
+    let key = scene.worker.peers_by_id[&scene.peer(1)];
+    assert_eq!(scene.worker.peers[key].bandwidth.estimate_bps(scene.now), None);
+}
+
+#[test]
+fn a_remb_is_the_estimate_of_who_sends_nothing_else() {
+    let mut scene = video_scene();
+    let mut remb = vec![0x8f, 206, 0, 5, 0, 0, 0, 1, 0, 0, 0, 0];
+    remb.extend(b"REMB");
+    // One SSRC; 2^2 times 100,000.
+    remb.extend((1u32 << 24 | 2 << 18 | 100_000).to_be_bytes());
+    remb.extend(OUT.to_be_bytes());
+    scene.send_rtcp(1, &remb);
+    let key = scene.worker.peers_by_id[&scene.peer(1)];
+    assert_eq!(scene.worker.peers[key].bandwidth.estimate_bps(scene.now), Some(400_000));
+}
+
+#[test]
+fn what_is_wanted_is_probed_for_with_padding_on_the_retransmission_stream() {
+    let mut scene = numbered_scene();
+    let key = scene.worker.peers_by_id[&scene.peer(1)];
+    scene.worker.set_wanted(key, 2_500_000);
+    let (mut recorder, mut padding, epoch) = (TransportCcRecorder::new(), Vec::new(), scene.now);
+    let mut before = Vec::new();
+    for n in 0..25 {
+        send_video(&mut scene, n, n == 0);
+        for _ in 0..40 {
+            scene.pass(Duration::from_millis(1));
+            let got = scene.take(1);
+            let is_padding =
+                |got: &&Got| matches!(got, Got::Rtp(p) if RtpPacket::parse(p).unwrap().payload().is_empty());
+            padding.extend(got.iter().filter(is_padding).cloned());
+            before.extend(numbers(&got));
+            let at = scene.now.saturating_duration_since(epoch) + Duration::from_millis(20);
+            acknowledge(&mut scene, &mut recorder, &got, at);
+        }
+    }
+    assert!(scene.worker.peers[key].bandwidth.estimate_bps(scene.now).unwrap() >= 2_000_000);
+    assert!(before.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1)), "one sequence, without gaps");
+    let packets = rtp(&padding);
+    assert!(!packets.is_empty());
+    for pair in packets.windows(2) {
+        assert_eq!(pair[1].seq().get(), pair[0].seq().get().wrapping_add(1), "no SRTP index twice");
+    }
+    for packet in &packets {
+        assert_eq!((packet.ssrc(), packet.payload_type()), (Ssrc::new(OUT_RTX), PayloadType::new(RTX + 10).unwrap()));
+        assert_eq!(packet.padding_len(), 255);
+    }
+    assert_eq!(scene.worker.stats().rtp_forwarded, 25, "padding is no media");
+    // Enough is enough.
+    scene.worker.set_wanted(key, 0);
+    scene.pass(Duration::from_secs(20));
+    assert!(rtp(&scene.take(1)).is_empty());
+}
+
+#[test]
+fn without_a_stream_that_can_carry_it_no_padding_is_sent() {
+    let mut scene = Scene::new();
+    scene.join();
+    scene.join();
+    scene.command(Command::SetReceive { peer: scene.peer(0), sections: vec![audio(2)] });
+    subscribe(&mut scene, 2, 2, 1, numbered(AUDIO_OUT, None, OPUS));
+    let key = scene.worker.peers_by_id[&scene.peer(1)];
+    scene.worker.set_wanted(key, 2_500_000);
+    send_audio(&mut scene, 0);
+    scene.take(1);
+    scene.pass(Duration::from_secs(3));
+    assert!(rtp(&scene.take(1)).is_empty());
+    assert!(scene.worker.poll_timeout().is_some_and(|due| due > scene.now));
+}
+
+#[test]
+fn forged_feedback_is_counted_and_believed_by_nobody() {
+    let mut scene = numbered_scene();
+    send_video(&mut scene, 0, true);
+    let key = scene.worker.peers_by_id[&scene.peer(1)];
+    let before = scene.worker.peers[key].bandwidth.estimate_bps(scene.now);
+    let mut recorder = TransportCcRecorder::new();
+    (0..300).for_each(|n| recorder.record(Duration::from_secs(1), SeqNo::new(30_000 + n)));
+    let mut message = Vec::new();
+    recorder.build(Ssrc::new(1), Ssrc::new(OUT), &mut message);
+    scene.send_rtcp(1, &message);
+    assert_eq!(scene.worker.stats().drops.get(DropReason::RtcpMalformed), 1);
+    assert_eq!(scene.worker.peers[key].bandwidth.estimate_bps(scene.now), before);
+}
