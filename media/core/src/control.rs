@@ -46,11 +46,13 @@ pub enum Command {
         peer: PeerId,
         send: Box<SendParameters>,
     },
-    /// A paused subscription sends nothing; on resuming, a keyframe is asked for.
+    /// A paused subscription sends nothing; on resuming, a keyframe is asked for. `priority` is the subscriber's own: 1 comes
+    /// first where its path is narrow, 0 leaves the order to the core.
     SetSubscription {
         subscription: SubscriptionId,
         paused: bool,
         limit: LayerLimit,
+        priority: u8,
     },
     Unsubscribe {
         subscription: SubscriptionId,
@@ -134,6 +136,12 @@ pub enum Event {
     /// The first authenticated packet of a track arrived.
     TrackStarted {
         track: TrackId,
+    },
+    /// The subscriber's path does not carry even the least of this video, and nothing of it is sent; or it does again.
+    SubscriptionStalled {
+        subscription: SubscriptionId,
+        peer: PeerId,
+        stalled: bool,
     },
     /// Loudness over the last window ([`crate::limits::AUDIO_LEVEL_WINDOW`]) of the audio tracks that sent a level, loudest
     /// first. Empty exactly once after the last one fell silent.

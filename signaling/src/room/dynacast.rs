@@ -1,7 +1,8 @@
 //! Which layers a publisher needs to send: those that somebody receives, and no others.
 //!
 //! What is needed more is said at once; what is needed less, after a while, because people who scroll or rearrange pictures
-//! soon want them back, and starting a layer costs a keyframe.
+//! soon want them back, and starting a layer costs a keyframe. A track begins with what is wanted of it then, and with the
+//! lowest layer at least: where hundreds join, nobody sends large pictures before somebody looks at them.
 
 use super::participant::{Participant, ParticipantKey};
 use super::track::Track;
@@ -20,6 +21,8 @@ const QUALITIES: [VideoQuality; 3] = [VideoQuality::Low, VideoQuality::Medium, V
 pub(super) struct Demand {
     /// Layers that its publisher was told to send, counted from the lowest.
     told: usize,
+    /// The publisher was told at all.
+    is_told: bool,
     /// When it is told of fewer.
     lower_at: Option<Instant>,
 }
@@ -27,7 +30,7 @@ pub(super) struct Demand {
 impl Default for Demand {
     /// Clients begin with all they have.
     fn default() -> Self {
-        Self { told: QUALITIES.len(), lower_at: None }
+        Self { told: QUALITIES.len(), is_told: false, lower_at: None }
     }
 }
 
@@ -68,7 +71,7 @@ impl Room {
     fn settle_track(&mut self, id: TrackId) {
         self.dynacast.waiting.remove(&id);
         let Some(&key) = self.publishers.get(&id) else { return };
-        let wanted = self.layers_wanted(id);
+        let received = self.layers_wanted(id);
         let present = self.present;
         let participant = self.participants.get_mut(&key);
         let Some(track) = participant.and_then(|participant| participant.tracks.get_mut(&id)) else { return };
@@ -76,18 +79,24 @@ impl Room {
             return;
         }
         let demand = &mut track.demand;
+        let wanted = if demand.is_told { received } else { received.max(1) };
         if wanted >= demand.told {
             demand.lower_at = None;
             if wanted == demand.told {
+                demand.is_told = true;
                 return;
             }
-        } else if demand.lower_at.is_none_or(|at| at > present) {
+        } else if demand.is_told && demand.lower_at.is_none_or(|at| at > present) {
             let at = demand.lower_at.or(present.checked_add(limits::LOWER_DEMAND_AFTER));
             demand.lower_at = at;
             self.dynacast.waiting.insert(id);
             return;
         }
-        *demand = Demand { told: wanted, lower_at: None };
+        let lower_at = present.checked_add(limits::LOWER_DEMAND_AFTER).filter(|_| received < wanted);
+        *demand = Demand { told: wanted, is_told: true, lower_at };
+        if lower_at.is_some() {
+            self.dynacast.waiting.insert(id);
+        }
         let update = update(track);
         self.tell_demand(key, update);
     }

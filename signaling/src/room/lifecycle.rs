@@ -45,6 +45,9 @@ impl Room {
                     self.effects.push_back(Effect::DataDropped(reason));
                 }
             }
+            Event::SubscriptionStalled { subscription, peer, stalled } => {
+                self.handle_stalled(peer, subscription, stalled);
+            }
             Event::TrackStarted { .. } => {}
             Event::AudioLevels { levels } => self.handle_audio_levels(&levels),
         }

@@ -324,8 +324,8 @@ fn start_sending(
         let send = Box::new(place.send);
         effects.push_back(Effect::Media(Command::Subscribe { subscription, track, peer: id, send }));
         if let Some(settings) = participant.subscriptions.get(&track).filter(|settings| !settings.is_plain()) {
-            let (paused, limit) = (settings.paused, settings.limit);
-            effects.push_back(Effect::Media(Command::SetSubscription { subscription, paused, limit }));
+            let (paused, limit, priority) = (settings.paused, settings.limit, settings.priority);
+            effects.push_back(Effect::Media(Command::SetSubscription { subscription, paused, limit, priority }));
         }
     }
     placed

@@ -53,6 +53,8 @@ pub(super) struct Subscription {
     pub(super) id: SubscriptionId,
     pub(super) paused: bool,
     pub(super) limit: LayerLimit,
+    /// The client's own; 1 comes first, 0 is none.
+    pub(super) priority: u8,
     /// No exchange of descriptions has had the chance to place it yet.
     pub(super) fresh: bool,
 }
@@ -60,7 +62,7 @@ pub(super) struct Subscription {
 impl Subscription {
     /// Sent as the media core sends by itself.
     pub(super) fn is_plain(&self) -> bool {
-        !self.paused && self.limit == LayerLimit::ALL
+        !self.paused && self.limit == LayerLimit::ALL && self.priority == 0
     }
 }
 
@@ -71,6 +73,7 @@ pub(super) struct Wish {
     pub(super) subscribe: Option<bool>,
     pub(super) paused: bool,
     pub(super) limit: Option<LayerLimit>,
+    pub(super) priority: u8,
 }
 
 impl Participant {

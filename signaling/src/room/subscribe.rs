@@ -4,12 +4,13 @@ use super::participant::{ParticipantKey, Subscription};
 use super::{Effect, Room, limits};
 use crate::negotiation::Outgoing;
 use consilium_media_core::control::Command;
-use consilium_media_core::ids::TrackId;
+use consilium_media_core::ids::{PeerId, SubscriptionId, TrackId};
 use consilium_media_core::params::{LayerLimit, MediaKind};
 use livekit_protocol::signal_response::Message;
 use livekit_protocol::{
-    SubscriptionError, SubscriptionPermission, SubscriptionPermissionUpdate, SubscriptionResponse, TrackSubscribed,
-    UpdateSubscription, UpdateTrackSettings, VideoQuality,
+    StreamState, StreamStateInfo, StreamStateUpdate, SubscriptionError, SubscriptionPermission,
+    SubscriptionPermissionUpdate, SubscriptionResponse, TrackSubscribed, UpdateSubscription, UpdateTrackSettings,
+    VideoQuality,
 };
 
 impl Room {
@@ -39,6 +40,7 @@ impl Room {
 
     /// The client wants tracks at another quality, or paused.
     pub(super) fn handle_track_setting(&mut self, key: ParticipantKey, request: &UpdateTrackSettings) {
+        let priority = u8::try_from(request.priority).unwrap_or(u8::MAX);
         for sid in request.track_sids.iter().take(limits::SIDS_PER_REQUEST_MAX) {
             let Some(&id) = self.track_sids.get(sid) else { continue };
             let publisher = self.publishers.get(&id).and_then(|publisher| self.participants.get(publisher));
@@ -50,16 +52,16 @@ impl Room {
             let wish = participant.wishes.entry(id).or_default();
             wish.paused = paused;
             wish.limit = Some(limit);
+            wish.priority = priority;
             let Some(subscription) = participant.subscriptions.get_mut(&id) else { continue };
-            if (subscription.paused, subscription.limit) == (paused, limit) {
+            if (subscription.paused, subscription.limit, subscription.priority) == (paused, limit, priority) {
                 continue;
             }
-            subscription.paused = paused;
-            subscription.limit = limit;
+            (subscription.paused, subscription.limit, subscription.priority) = (paused, limit, priority);
             let subscription = subscription.id;
             self.dynacast.note(id);
             if participant.receiving().sending.contains(&subscription) {
-                self.media(Command::SetSubscription { subscription, paused, limit });
+                self.media(Command::SetSubscription { subscription, paused, limit, priority });
             }
         }
     }
@@ -99,6 +101,25 @@ impl Room {
             }
         }
         self.renegotiate_all();
+    }
+
+    /// A subscriber's path has become too narrow for a track, or wide enough again: it is told, so that nobody takes the last
+    /// picture for the present.
+    pub(super) fn handle_stalled(&mut self, peer: PeerId, subscription: SubscriptionId, stalled: bool) {
+        let Some(&key) = self.peers.get(&peer) else { return };
+        let Some(participant) = self.participants.get(&key) else { return };
+        let track =
+            participant.subscriptions.iter().find(|(_, known)| known.id == subscription).map(|(track, _)| *track);
+        let Some(track) = track else { return };
+        let Some(publisher) = self.publishers.get(&track).and_then(|key| self.participants.get(key)) else { return };
+        let Some(carried) = publisher.tracks.get(&track) else { return };
+        let state = if stalled { StreamState::Paused } else { StreamState::Active };
+        let stream = StreamStateInfo {
+            participant_sid: publisher.sid.clone(),
+            track_sid: carried.info.sid.clone(),
+            state: state.into(),
+        };
+        self.tell(key, Message::StreamStateUpdate(StreamStateUpdate { stream_states: vec![stream] }));
     }
 
     /// Every track that is there already, as far as the participant wants it.
@@ -178,7 +199,10 @@ impl Room {
             MediaKind::Audio => LayerLimit::ALL,
             MediaKind::Video => wish.limit.unwrap_or(subscriber.first_limit()),
         };
-        subscriber.subscriptions.insert(id, Subscription { id: subscription, paused: wish.paused, limit, fresh: true });
+        subscriber.subscriptions.insert(
+            id,
+            Subscription { id: subscription, paused: wish.paused, limit, priority: wish.priority, fresh: true },
+        );
         subscriber.receiving_mut().negotiation.add_outgoing(outgoing);
         self.dynacast.note(id);
     }

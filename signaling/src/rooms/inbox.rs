@@ -122,8 +122,9 @@ impl Waiting {
                 self.note(*peer, *channel, Reliability::Reliable);
             }
             Event::PeerClosed { peer, .. } => drop(self.lossy.remove(peer)),
-            // As many as the room asked for: a peer connects once, a track starts once.
-            Event::PeerConnected { .. } | Event::TrackStarted { .. } => {}
+            // As many as the room asked for: a peer connects once, a track starts once. A subscription stalls as often as its
+            // path changes, ten times a second at most.
+            Event::PeerConnected { .. } | Event::TrackStarted { .. } | Event::SubscriptionStalled { .. } => {}
         }
         self.events.push_back(event);
         Brought::Kept

@@ -137,13 +137,8 @@ fn compose(
         Form::Original => (outgoing.mapping.to, subscription.ssrc, outgoing.sent.out, 0),
         Form::Retransmission { payload_type, ssrc, seq } => (payload_type, ssrc, seq, OSN_LEN),
     };
-    let fields = HeaderFields {
-        marker: packet.info.marker,
-        payload_type,
-        seq: index.seq(),
-        timestamp: outgoing.timestamp,
-        ssrc,
-    };
+    let fields =
+        HeaderFields { marker: outgoing.marker, payload_type, seq: index.seq(), timestamp: outgoing.timestamp, ssrc };
     let header_len = header_size(&elements);
     let zeros_and_count = padding(outgoing.padding_len);
     let padding = &zeros_and_count[PADDING_LEN_MAX - outgoing.padding_len..];

@@ -1,13 +1,14 @@
 //! One track on its way to one subscriber: which encoding is forwarded, and whether a packet of it goes out.
 
 use crate::drops::DropReason;
+use crate::egress::allocation::Layers;
 use crate::egress::history::{History, Sent};
 use crate::egress::packet::PacketInfo;
 use crate::egress::rewrite::{Rewriter, Shift, Takeover};
 use crate::egress::stamps::Stamps;
 use crate::ids::{ExtSeqNo, PayloadType, RtpTime, Ssrc, SubscriptionId};
 use crate::ingress::track::Track;
-use crate::params::{HeaderExtension, LayerLimit, MediaKind, PayloadMapping, SendParameters};
+use crate::params::{Codec, HeaderExtension, LayerLimit, MediaKind, PayloadMapping, SendParameters};
 use crate::worker::keys::{PeerKey, TrackKey};
 use std::time::Instant;
 
@@ -24,6 +25,10 @@ pub struct Subscription {
     pub mid: crate::ids::Mid,
     pub paused: bool,
     pub limit: LayerLimit,
+    /// What the subscriber's path has room for; `None` when not even the least.
+    pub allowed: Option<Layers>,
+    /// The subscriber's own; 1 comes first, 0 is none.
+    pub priority: u8,
     /// The encoding that is forwarded now.
     pub current: Option<usize>,
     /// The encoding that is to be forwarded from its next keyframe on.
@@ -38,8 +43,8 @@ pub struct Subscription {
     kind: MediaKind,
     rewriter: Rewriter,
     rtx_next: ExtSeqNo,
-    /// The temporal layer forwarded now; it may rise only where the encoder allows it.
-    temporal: u8,
+    /// The layers forwarded now of a stream that has several; they may rise only where the encoder allows it.
+    layers: Layers,
     /// The picture under way is left out.
     skipping: bool,
     /// The mapping used last: packets of a track rarely change their payload type.
@@ -56,6 +61,7 @@ pub struct Outgoing {
     pub mapping: PayloadMapping,
     pub sent: Sent,
     pub timestamp: RtpTime,
+    pub marker: bool,
     pub padding_len: usize,
 }
 
@@ -88,6 +94,8 @@ impl Subscription {
             mid: send.mid,
             paused: false,
             limit: LayerLimit::ALL,
+            allowed: Some(Layers::ALL),
+            priority: 0,
             current: None,
             target: None,
             history: History::default(),
@@ -98,7 +106,7 @@ impl Subscription {
             kind: binding.kind,
             rewriter: Rewriter::new(ExtSeqNo::new(u64::from(first_seq))),
             rtx_next: ExtSeqNo::new(u64::from(first_rtx_seq)),
-            temporal: u8::MAX,
+            layers: Layers::ALL,
             skipping: false,
             recent: None,
             payloads: send.payloads.clone(),
@@ -118,7 +126,7 @@ impl Subscription {
     }
 
     pub fn is_waiting_for_keyframe(&self) -> bool {
-        !self.paused && self.target != self.current && self.kind == MediaKind::Video
+        self.target.is_some() && self.target != self.current && self.kind == MediaKind::Video
     }
 
     /// The encodings whose packets it looks at: the one that is forwarded, and the one that is to take over.
@@ -134,11 +142,30 @@ impl Subscription {
 
     /// Chooses the encoding anew. `true` when a keyframe of the target is needed.
     pub fn retarget(&mut self, now: Instant, track: &Track) -> bool {
-        self.target = if self.paused { None } else { track.select_layer(now, self.limit.spatial) };
-        if self.paused {
+        self.target = match self.wanted() {
+            Some(wanted) => track.select_layer(now, wanted.spatial),
+            None => None,
+        };
+        if self.target.is_none() {
             self.current = None;
         }
-        self.is_waiting_for_keyframe()
+        self.is_waiting_for_keyframe() || self.waits_for_larger_picture(track)
+    }
+
+    /// What the subscriber asked for, as far as its path carries it.
+    fn wanted(&self) -> Option<Layers> {
+        let allowed = self.allowed.filter(|_| !self.paused)?;
+        Some(Layers {
+            spatial: self.limit.spatial.min(allowed.spatial),
+            temporal: self.limit.temporal.min(allowed.temporal),
+        })
+    }
+
+    /// Whether the stream carries a larger picture that is wanted: it begins with a keyframe.
+    fn waits_for_larger_picture(&self, track: &Track) -> bool {
+        let [stream] = track.streams.as_slice() else { return false };
+        let wanted = self.wanted().map_or(0, |wanted| wanted.spatial.min(stream.rates.highest().0));
+        self.current.is_some() && wanted > self.layers.spatial
     }
 
     /// As which payload type and SSRC packets are sent again. Without, they leave under their own number, and must then be
@@ -169,29 +196,33 @@ impl Subscription {
 
     /// Decides about one packet and, when it is to go out, gives it its numbers.
     pub fn select(&mut self, now: Instant, track: &Track, packet: &PacketInfo) -> Result<Outgoing, DropReason> {
-        if self.paused {
-            return Err(DropReason::Paused);
-        }
+        let wanted = self.wanted().ok_or(DropReason::Paused)?;
         let mapping = match self.recent {
             Some(recent) if recent.from == packet.payload_type => recent,
             _ => self.mapping(packet.payload_type).ok_or(DropReason::NoPayloadMapping)?,
         };
         self.recent = Some(mapping);
         if self.current != Some(packet.stream) {
-            self.start(now, track, packet)?;
+            self.start(now, track, packet, wanted)?;
         }
-        self.filter_temporal(packet)?;
+        self.filter_layers(packet, wanted)?;
         let shift = self.rewriter.shift(packet.ext_seq).ok_or(DropReason::TooLate)?;
         self.rewriter.sent(now, packet.ext_seq, packet.timestamp, packet.picture, shift);
         let out = ExtSeqNo::new(packet.ext_seq.get().wrapping_add(shift.seq));
         let sent = Sent { out, ext_seq: packet.ext_seq, shift, stream: packet.stream };
         self.history.record(out);
         self.last_sent = Some(now);
-        Ok(Outgoing { mapping, sent, timestamp: packet.timestamp.wrapping_add(shift.time), padding_len: 0 })
+        let timestamp = packet.timestamp.wrapping_add(shift.time);
+        Ok(Outgoing { mapping, sent, timestamp, marker: self.marker(packet), padding_len: 0 })
+    }
+
+    /// Set on the last packet of a picture: that of the largest size that is forwarded.
+    fn marker(&self, packet: &PacketInfo) -> bool {
+        packet.marker || packet.end_of_frame && packet.spatial_id == Some(self.layers.spatial)
     }
 
     /// Begins to forward the packet's encoding, if it is the one wanted and can be decoded from here.
-    fn start(&mut self, now: Instant, track: &Track, packet: &PacketInfo) -> Result<(), DropReason> {
+    fn start(&mut self, now: Instant, track: &Track, packet: &PacketInfo, wanted: Layers) -> Result<(), DropReason> {
         if self.target != Some(packet.stream) {
             return Err(DropReason::OtherLayer);
         }
@@ -213,25 +244,36 @@ impl Subscription {
         self.rewriter.take_over(now, &source);
         self.current = Some(packet.stream);
         self.begin_run(packet.stream);
-        self.temporal = self.limit.temporal;
+        self.layers = wanted;
         self.skipping = false;
         Ok(())
     }
 
-    /// Leaves out pictures above the wanted temporal layer, and closes the gap that they leave.
-    fn filter_temporal(&mut self, packet: &PacketInfo) -> Result<(), DropReason> {
-        let Some(temporal_id) = packet.temporal_id else { return Ok(()) };
-        if packet.start_of_picture {
-            if self.limit.temporal < self.temporal || packet.switching_up {
-                self.temporal = self.limit.temporal;
-            }
-            self.skipping = packet.in_order && temporal_id > self.temporal;
+    /// Leaves out pictures above the wanted temporal layer and sizes above the wanted spatial one, and closes the gap that they
+    /// leave. What comes late is let through: its place was kept.
+    fn filter_layers(&mut self, packet: &PacketInfo, wanted: Layers) -> Result<(), DropReason> {
+        if packet.temporal_id.is_none() && packet.spatial_id.is_none() {
+            return Ok(());
         }
-        if !self.skipping || temporal_id <= self.temporal {
+        let (spatial, temporal) = (packet.spatial_id.unwrap_or(0), packet.temporal_id.unwrap_or(0));
+        if packet.start_of_picture {
+            if wanted.temporal < self.layers.temporal || packet.switching_up {
+                self.layers.temporal = wanted.temporal;
+            }
+            if wanted.spatial < self.layers.spatial || packet.keyframe {
+                self.layers.spatial = wanted.spatial;
+            }
+            self.skipping = packet.in_order && temporal > self.layers.temporal;
+        }
+        let too_fast = self.skipping && temporal > self.layers.temporal;
+        let too_large = packet.in_order && spatial > self.layers.spatial;
+        if !too_fast && !too_large {
             return Ok(());
         }
         if packet.in_order {
-            self.rewriter.skip(packet.ext_seq, packet.start_of_picture);
+            // VP8 counts pictures without gaps. The others refer to one another by distance, which must stay what it is.
+            let counted = packet.start_of_picture && packet.codec == Codec::Vp8;
+            self.rewriter.skip(packet.ext_seq, counted);
             self.begin_run(packet.stream);
         }
         Err(DropReason::OtherLayer)
@@ -260,7 +302,12 @@ impl Subscription {
     /// How a packet sent before leaves again; `None` when the payload type is no longer negotiated.
     pub fn outgoing_again(&self, sent: Sent, packet: &PacketInfo) -> Option<Outgoing> {
         let mapping = self.mapping(packet.payload_type)?;
-        Some(Outgoing { mapping, sent, timestamp: packet.timestamp.wrapping_add(sent.shift.time), padding_len: 0 })
+        let timestamp = packet.timestamp.wrapping_add(sent.shift.time);
+        let marker = self.marker(packet);
+        // Under its own number it must be what it was to the bit, and the marker depends on the layers of that moment.
+        let certain = packet.spatial_id.is_none() || !packet.end_of_frame || packet.marker;
+        let again = self.sends_again_as(mapping).is_some() || certain;
+        again.then_some(Outgoing { mapping, sent, timestamp, marker, padding_len: 0 })
     }
 }
 

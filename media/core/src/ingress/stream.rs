@@ -139,6 +139,11 @@ impl Stream {
         self.keyframe.wanted = true;
     }
 
+    /// It will come unasked.
+    pub fn forget_keyframe(&mut self) {
+        self.keyframe.wanted = false;
+    }
+
     pub fn keyframe_arrived(&mut self) {
         self.keyframe.wanted = false;
     }

@@ -24,6 +24,8 @@ pub struct Track {
     pub streams: SmallVec<[Stream; ENCODINGS_MAX]>,
     pub subscriptions: Vec<SubscriptionKey>,
     pub meter: LevelMeter,
+    /// When somebody was last heard to speak on it.
+    pub spoke_at: Option<Instant>,
     /// Its packets that were taken in and not yet sent on.
     pub(crate) waiting: Queues,
     /// Where the next walk over the subscriptions starts: nobody is always last.
@@ -52,6 +54,7 @@ impl Track {
             streams,
             subscriptions: Vec::new(),
             meter: LevelMeter::default(),
+            spoke_at: None,
             waiting: Queues::default(),
             walk_start: 0,
             codecs: Vec::new(),

@@ -31,6 +31,8 @@ pub struct Peer {
     /// From the reports of the streams that it receives.
     pub rtt: Option<Duration>,
     pub resend_budget: ResendBudget,
+    /// When its bandwidth was last shared among its subscriptions; `None` while nothing is known of its path.
+    pub allocated: Option<Instant>,
     /// What its path carries.
     pub bandwidth: Bandwidth,
 }
@@ -52,6 +54,7 @@ impl Peer {
             timers: Timers::default(),
             rtt: None,
             resend_budget: ResendBudget::default(),
+            allocated: None,
             bandwidth: Bandwidth::default(),
         }
     }
@@ -97,13 +100,15 @@ pub struct Timers {
     pub report: Option<Instant>,
     /// Padding that probes the path.
     pub probe: Option<Instant>,
+    /// A new allocation of its bandwidth.
+    pub allocate: Option<Instant>,
     /// The earliest time for which the worker's queue has an entry.
     pub queued: Option<Instant>,
 }
 
 impl Timers {
     pub fn next(&self) -> Option<Instant> {
-        [self.feedback, self.repair, self.report, self.probe].into_iter().flatten().min()
+        [self.feedback, self.repair, self.report, self.probe, self.allocate].into_iter().flatten().min()
     }
 
     /// Brings the repair timer forward to `due`, or to as soon as repairs may follow those before.

@@ -4,10 +4,11 @@ use super::{Subscription, Track, Worker};
 use crate::batch::SendBatch;
 use crate::control::Command;
 use crate::drops::DropReason;
+use crate::egress::allocation::Layers;
 use crate::egress::subscription::Binding;
 use crate::ids::{PeerId, RoomId, SubscriptionId, TrackId};
 use crate::limits::{ENCODINGS_MAX, RECEIVE_SECTIONS_MAX};
-use crate::params::{HeaderExtension, IceCredentials, LayerLimit, MediaKind, ReceiveSection, SendParameters};
+use crate::params::{HeaderExtension, IceCredentials, MediaKind, ReceiveSection, SendParameters};
 use crate::peer::Peer;
 use crate::transport::Transport;
 use crate::worker::keys::{PeerKey, SubscriptionKey, TrackKey};
@@ -43,8 +44,12 @@ impl Worker {
             Command::Subscribe { subscription, track, peer, send } => {
                 self.subscribe(now, subscription, track, peer, &send, out)
             }
-            Command::SetSubscription { subscription, paused, limit } => {
-                self.set_subscription(now, subscription, paused, limit, out)
+            Command::SetSubscription { subscription, paused, limit, priority } => {
+                let key = *self.subscriptions_by_id.get(&subscription).ok_or(DropReason::UnknownTarget)?;
+                let subscription = &mut self.subscriptions[key];
+                (subscription.paused, subscription.limit, subscription.priority) = (paused, limit, priority);
+                self.settle_subscription(now, key, out);
+                Ok(())
             }
             Command::Unsubscribe { subscription } => {
                 let key = *self.subscriptions_by_id.get(&subscription).ok_or(DropReason::UnknownTarget)?;
@@ -231,24 +236,19 @@ impl Worker {
             self.peers[peer].bandwidth.enable(now);
         }
         self.stats.subscriptions += 1;
-        self.retarget(now, key, out);
+        if self.peers[peer].allocated.is_some() {
+            self.subscriptions[key].allowed = Some(Layers::LEAST);
+        }
+        self.settle_subscription(now, key, out);
         Ok(())
     }
 
-    fn set_subscription(
-        &mut self,
-        now: Instant,
-        id: SubscriptionId,
-        paused: bool,
-        limit: LayerLimit,
-        out: &mut SendBatch,
-    ) -> Result<(), DropReason> {
-        let key = *self.subscriptions_by_id.get(&id).ok_or(DropReason::UnknownTarget)?;
-        let subscription = &mut self.subscriptions[key];
-        subscription.paused = paused;
-        subscription.limit = limit;
+    /// A subscription is new or changed: its encoding is chosen, and its peer's bandwidth shared anew.
+    fn settle_subscription(&mut self, now: Instant, key: SubscriptionKey, out: &mut SendBatch) {
         self.retarget(now, key, out);
-        Ok(())
+        if let Some(peer) = self.subscriptions.get(key).map(|subscription| subscription.peer) {
+            self.want_allocation(now, peer);
+        }
     }
 
     fn remove_subscription(&mut self, key: SubscriptionKey) {

@@ -53,6 +53,7 @@ impl Worker {
                     if let Some(peer) = self.peers.get_mut(key) {
                         peer.bandwidth.handle_remb(remb.bitrate_bps);
                     }
+                    self.note_estimate(now, key);
                 }
                 _ => {}
             }
@@ -90,6 +91,7 @@ impl Worker {
         if !statuses.is_ok_and(|statuses| peer.bandwidth.handle_feedback(now, &statuses)) {
             self.stats.drops.count(DropReason::RtcpMalformed);
         }
+        self.note_estimate(now, key);
         self.schedule_probe(key);
     }
 

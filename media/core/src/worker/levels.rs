@@ -9,6 +9,9 @@ use foldhash::fast::FixedState;
 use std::collections::HashMap;
 use std::time::Instant;
 
+/// Above it somebody speaks: -35 dBov, as a linear amplitude.
+const SPEECH_LEVEL: f32 = 0.0178;
+
 #[derive(Default)]
 struct Room {
     peers: usize,
@@ -76,6 +79,9 @@ impl Worker {
                 .filter_map(|&key| {
                     let track = tracks.get_mut(key)?;
                     let level = track.meter.take()?;
+                    if level >= SPEECH_LEVEL {
+                        track.spoke_at = Some(now);
+                    }
                     Some(TrackLevel { track: track.id, level })
                 })
                 .collect();

@@ -152,6 +152,7 @@ impl Worker {
         if !was_active {
             self.note_started(target.track);
             self.choose_layers(now, target.track);
+            self.want_allocation_of_track(now, target.track);
         }
         if !self.pending.takes_more() {
             self.send_pending(now, out);

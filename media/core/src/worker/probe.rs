@@ -9,7 +9,6 @@ use std::time::Instant;
 
 impl Worker {
     /// What would be sent to a peer if its path allowed it; see [`crate::congestion::Bandwidth::set_wanted`].
-    #[cfg_attr(not(test), expect(dead_code, reason = "whoever allocates layers will call it"))]
     pub(super) fn set_wanted(&mut self, key: PeerKey, bps: u64) {
         let Some(peer) = self.peers.get_mut(key) else { return };
         peer.bandwidth.set_wanted(bps);

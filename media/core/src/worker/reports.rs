@@ -47,6 +47,7 @@ impl Worker {
             for track in self.peers.get(key).map(|peer| peer.tracks.clone()).unwrap_or_default() {
                 self.retarget_track(now, track, out);
             }
+            self.want_allocation(now, key);
             self.send_receiver_report(now, key, out);
             self.send_sender_reports(now, key, out);
         }
@@ -105,9 +106,15 @@ impl Worker {
         let publisher = track.publisher;
         let mut asked = smallvec::SmallVec::<[Ssrc; 4]>::new();
         let mut next: Option<Instant> = None;
+        // A still screen sends nothing and can be asked; an encoding that is silent while others are not was stopped.
+        let all_silent = !track.streams.iter().any(|stream| stream.is_active(now));
         for stream in &mut track.streams {
-            // An encoding that never sent has no SSRC to ask; its first packet will be a keyframe.
-            let Some(ssrc) = stream.ssrc.filter(|_| stream.has_started()) else { continue };
+            // An encoding that never sent, or that was stopped, begins with a keyframe.
+            let Some(ssrc) = stream.ssrc.filter(|_| stream.has_started() && (all_silent || stream.is_active(now)))
+            else {
+                stream.forget_keyframe();
+                continue;
+            };
             if stream.poll_keyframe_request(now) {
                 asked.push(ssrc);
             }

@@ -71,6 +71,27 @@ fn a_track_that_nobody_receives_is_stopped_whole() {
 }
 
 #[test]
+fn a_track_begins_with_what_is_wanted_of_it() {
+    let mut stage = Stage::new();
+    let alice = stage.join("alice");
+    let bob = stage.join_with(Join { adaptive_stream: true, ..join("bob") });
+    let cam = stage.publish_layers(alice, "cam");
+    assert_eq!(told(&stage, alice), [ONLY_LOW]);
+    stage.request(bob, wants(&cam, VideoQuality::High, false));
+    assert_eq!(told(&stage, alice).last().unwrap(), &[true; 3]);
+}
+
+#[test]
+fn a_track_that_nobody_ever_received_begins_with_its_lowest_layer_and_is_then_stopped() {
+    let mut stage = Stage::new();
+    let alice = stage.join("alice");
+    stage.publish_layers(alice, "cam");
+    assert_eq!(told(&stage, alice), [ONLY_LOW]);
+    stage.pass(LOWER_DEMAND_AFTER);
+    assert_eq!(told(&stage, alice).last().unwrap(), &[false; 3]);
+}
+
+#[test]
 fn who_changes_their_mind_in_time_disturbs_nobody() {
     let mut stage = Stage::new();
     let alice = stage.join("alice");

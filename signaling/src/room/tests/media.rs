@@ -7,7 +7,7 @@ use consilium_media_core::control::TrackLevel;
 use consilium_media_core::params::ReceiveSection;
 use livekit_protocol::request_response::Reason;
 use livekit_protocol::{
-    DataPacket, MuteTrackRequest, SubscriptionPermission, TrackPermission, UpdateParticipantMetadata,
+    DataPacket, MuteTrackRequest, StreamState, SubscriptionPermission, TrackPermission, UpdateParticipantMetadata,
     UpdateSubscription, UpdateTrackSettings, UserPacket, VideoQuality, data_packet,
 };
 use prost::Message as _;
@@ -266,6 +266,33 @@ fn a_client_that_adapts_gets_the_smallest_layer_until_it_has_asked() {
     let setting = UpdateTrackSettings { track_sids: vec![cam], width: 4_000, height: 3_000, ..Default::default() };
     stage.request(bob, Request::TrackSetting(setting));
     assert_eq!(limits(&stage), [0, u8::MAX]);
+}
+
+#[test]
+fn who_has_no_room_for_a_track_is_told_that_it_pauses_and_that_it_is_back() {
+    let mut stage = Stage::new();
+    let alice = stage.join("alice");
+    let bob = stage.join("bob");
+    let cam = stage.publish(alice, "cam", TrackSource::Camera);
+    let subscription = stage.commands.iter().rev().find_map(|command| match command {
+        Command::Subscribe { subscription, .. } => Some(*subscription),
+        _ => None,
+    });
+    let (peer, subscription) = (stage.peer(bob), subscription.unwrap());
+    for stalled in [true, false] {
+        stage.event(Event::SubscriptionStalled { subscription, peer, stalled });
+    }
+    let told = stage.inbox(bob).iter().filter_map(|message| match message {
+        Message::StreamStateUpdate(update) => Some(update.stream_states[0].clone()),
+        _ => None,
+    });
+    let told: Vec<_> =
+        told.map(|state| (state.participant_sid.clone(), state.track_sid.clone(), state.state())).collect();
+    let want = |state| (stage.sid(alice), cam.clone(), state);
+    assert_eq!(told, [want(StreamState::Paused), want(StreamState::Active)]);
+    let other = stage.peer(alice);
+    stage.event(Event::SubscriptionStalled { subscription, peer: other, stalled: true });
+    assert!(!stage.inbox(alice).iter().any(|message| matches!(message, Message::StreamStateUpdate(_))));
 }
 
 #[test]

@@ -119,11 +119,12 @@ fn a_remb_is_the_estimate_of_who_sends_nothing_else() {
 fn what_is_wanted_is_probed_for_with_padding_on_the_retransmission_stream() {
     let mut scene = numbered_scene();
     let key = scene.worker.peers_by_id[&scene.peer(1)];
-    scene.worker.set_wanted(key, 2_500_000);
     let (mut recorder, mut padding, epoch) = (TransportCcRecorder::new(), Vec::new(), scene.now);
     let mut before = Vec::new();
     for n in 0..25 {
         send_video(&mut scene, n, n == 0);
+        // As if there were more to send than there is.
+        scene.worker.set_wanted(key, 2_500_000);
         for _ in 0..40 {
             scene.pass(Duration::from_millis(1));
             let got = scene.take(1);

@@ -2,6 +2,7 @@
 
 mod congestion;
 mod forwarding;
+mod layers;
 mod repair;
 mod scene;
 
@@ -217,7 +218,7 @@ fn a_layer_limit_switches_at_a_keyframe_without_a_break_in_the_numbers() {
         if n == 10 {
             let subscription = SubscriptionId::new(1);
             let limit = LayerLimit { spatial: 0, temporal: u8::MAX };
-            scene.command(Command::SetSubscription { subscription, paused: false, limit });
+            scene.command(Command::SetSubscription { subscription, paused: false, limit, priority: 0 });
         }
         for rid in ["q", "h", "f"] {
             send_layer(&mut scene, rid, n, n == 0 || n == 15);
@@ -243,8 +244,12 @@ fn a_paused_subscription_gets_nothing_and_resumes_at_a_keyframe() {
     let mut scene = video_scene();
     send_video(&mut scene, 0, true);
     assert_eq!(rtp(&scene.take(1)).len(), 1);
-    let set =
-        |paused| Command::SetSubscription { subscription: SubscriptionId::new(1), paused, limit: LayerLimit::ALL };
+    let set = |paused| Command::SetSubscription {
+        subscription: SubscriptionId::new(1),
+        paused,
+        limit: LayerLimit::ALL,
+        priority: 0,
+    };
     scene.command(set(true));
     send_video(&mut scene, 1, true);
     assert!(scene.take(1).is_empty());

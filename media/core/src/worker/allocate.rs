@@ -1,0 +1,157 @@
+//! Shares what a subscriber's path carries among its subscriptions: gathers what could be sent, and puts the answer in place.
+//!
+//! The arithmetic is in [`crate::egress::allocation`], what the path carries in [`crate::congestion`]. A peer of which nothing
+//! is known gets everything that it asks for.
+
+use super::Worker;
+use crate::batch::SendBatch;
+use crate::control::{Event, RoomEvent};
+use crate::egress::allocation::{Candidate, Layers, allocate};
+use crate::egress::subscription::Subscription;
+use crate::ingress::rate::{SPATIAL_MAX, TEMPORAL_MAX};
+use crate::ingress::track::Track;
+use crate::params::{Content, MediaKind};
+use crate::worker::keys::{PeerKey, SubscriptionKey, TrackKey};
+use std::time::{Duration, Instant};
+
+/// Least time between two allocations for one peer that only the estimate asks for: every second feedback message.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// Header, extensions and authentication tag of a packet take about 40 bytes; Opus has 50 packets per second.
+const AUDIO_OVERHEAD_BPS: u64 = 16_000;
+/// The same beside video packets of about 1,000 bytes.
+const VIDEO_OVERHEAD_PERCENT: u64 = 104;
+/// What an audio track is taken to need before it was measured: Opus as browsers send it.
+const AUDIO_NOMINAL_BPS: u64 = 32_000;
+/// Who spoke so recently is shown before others: pauses between sentences and short answers pass.
+const SPOKE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Ranks of video, the smaller first; a client's own priorities come before them.
+const RANK_PRIORITY_MAX: u8 = 99;
+const RANK_DETAIL: u8 = 100;
+const RANK_SPEAKER: u8 = 101;
+const RANK_OTHER: u8 = 102;
+
+impl Worker {
+    /// The subscriptions or the estimate of a peer changed: its bandwidth is to be shared anew.
+    pub(super) fn want_allocation(&mut self, now: Instant, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        peer.timers.allocate = Some(now);
+        self.schedule(key);
+    }
+
+    /// As [`Self::want_allocation`], when the estimate has changed notably.
+    pub(super) fn note_estimate(&mut self, now: Instant, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        if peer.bandwidth.take_change(now) {
+            let due = peer.allocated.map_or(now, |last| now.max(last + INTERVAL));
+            peer.timers.allocate = Some(peer.timers.allocate.map_or(due, |at| at.min(due)));
+            self.schedule(key);
+        }
+    }
+
+    /// An encoding of a track began or ended: all who receive it look anew.
+    pub(super) fn want_allocation_of_track(&mut self, now: Instant, track: TrackKey) {
+        let Some(count) = self.tracks.get(track).map(|track| track.subscriptions.len()) else { return };
+        for index in 0..count {
+            let key = self.tracks.get(track).and_then(|track| track.subscriptions.get(index).copied());
+            let peer = key.and_then(|key| self.subscriptions.get(key)).map(|subscription| subscription.peer);
+            if let Some(peer) = peer.filter(|peer| self.peers.get(*peer).is_some_and(|peer| peer.allocated.is_some())) {
+                self.want_allocation(now, peer);
+            }
+        }
+    }
+
+    pub(super) fn send_due_allocation(&mut self, now: Instant, key: PeerKey, out: &mut SendBatch) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        if peer.timers.allocate.is_none_or(|at| at > now) {
+            return;
+        }
+        peer.timers.allocate = None;
+        self.allocate(now, key, out);
+    }
+
+    fn allocate(&mut self, now: Instant, key: PeerKey, out: &mut SendBatch) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let estimate_bps = peer.bandwidth.estimate_bps(now);
+        if estimate_bps.is_none() && peer.allocated.is_none() {
+            return;
+        }
+        peer.allocated = estimate_bps.map(|_| now);
+        let keys = std::mem::take(&mut peer.subscriptions);
+        let video: Vec<(SubscriptionKey, Candidate)> =
+            keys.iter().filter_map(|key| self.candidate(now, *key)).collect();
+        let audio_bps: u64 = keys.iter().filter_map(|key| self.audio_bps(now, *key)).sum();
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.subscriptions = keys;
+        }
+        let (keys, candidates): (Vec<_>, Vec<_>) = video.into_iter().unzip();
+        let Some(estimate_bps) = estimate_bps else {
+            keys.into_iter().for_each(|key| self.allow(now, key, Some(Layers::ALL), out));
+            return;
+        };
+        let given = allocate(estimate_bps.saturating_sub(audio_bps), &candidates);
+        for ((key, candidate), rung) in keys.into_iter().zip(&candidates).zip(given) {
+            // What sends nothing is not stalled: it would have to wait for an allocation when it begins.
+            if !candidate.rungs.is_empty() {
+                self.allow(now, key, rung.map(|rung| candidate.rungs[rung].layers), out);
+            }
+        }
+        let tops = candidates.iter().filter_map(|candidate| candidate.rungs.last());
+        let wanted_bps = audio_bps + tops.map(|rung| rung.rate_bps).sum::<u64>();
+        self.set_wanted(key, wanted_bps);
+    }
+
+    fn candidate(&self, now: Instant, key: SubscriptionKey) -> Option<(SubscriptionKey, Candidate)> {
+        let subscription = self.subscriptions.get(key)?;
+        let track = self.tracks.get(subscription.track).filter(|track| track.kind == MediaKind::Video)?;
+        let mut candidate = Candidate { rank: self.rank(now, subscription, track), ..Candidate::default() };
+        if subscription.paused || track.muted {
+            return Some((key, candidate));
+        }
+        candidate.rungs = track.rungs(now, subscription.limit).into_iter().collect();
+        for rung in &mut candidate.rungs {
+            rung.rate_bps = rung.rate_bps * VIDEO_OVERHEAD_PERCENT / 100;
+        }
+        candidate.current =
+            subscription.allowed.and_then(|allowed| candidate.rungs.iter().rposition(|rung| rung.layers <= allowed));
+        Some((key, candidate))
+    }
+
+    fn rank(&self, now: Instant, subscription: &Subscription, track: &Track) -> u8 {
+        let spoke = |key: &TrackKey| {
+            let at = self.tracks.get(*key).and_then(|track| track.spoke_at);
+            at.is_some_and(|at| now.saturating_duration_since(at) < SPOKE_WITHIN)
+        };
+        match (subscription.priority, track.content) {
+            (1.., _) => subscription.priority.min(RANK_PRIORITY_MAX),
+            (0, Content::Detail) => RANK_DETAIL,
+            _ if self.peers.get(track.publisher).is_some_and(|peer| peer.tracks.iter().any(spoke)) => RANK_SPEAKER,
+            _ => RANK_OTHER,
+        }
+    }
+
+    fn audio_bps(&self, now: Instant, key: SubscriptionKey) -> Option<u64> {
+        let subscription = self.subscriptions.get(key).filter(|subscription| !subscription.paused)?;
+        let track = self.tracks.get(subscription.track).filter(|track| track.kind == MediaKind::Audio)?;
+        let stream = track.streams.first().filter(|stream| stream.is_active(now))?;
+        let measured = stream.rates.up_to(SPATIAL_MAX as u8 - 1, TEMPORAL_MAX as u8 - 1);
+        Some(measured.unwrap_or(AUDIO_NOMINAL_BPS) + AUDIO_OVERHEAD_BPS)
+    }
+
+    /// Lets a subscription have these layers; `None` stalls it, and its subscriber is told.
+    fn allow(&mut self, now: Instant, key: SubscriptionKey, layers: Option<Layers>, out: &mut SendBatch) {
+        let Some(subscription) = self.subscriptions.get_mut(key) else { return };
+        let before = std::mem::replace(&mut subscription.allowed, layers);
+        if before == layers {
+            return;
+        }
+        let (id, peer) = (subscription.id, subscription.peer);
+        self.retarget(now, key, out);
+        if before.is_some() != layers.is_some()
+            && let Some(peer) = self.peers.get(peer)
+        {
+            let event = Event::SubscriptionStalled { subscription: id, peer: peer.id, stalled: layers.is_none() };
+            self.events.push_back(RoomEvent { room: peer.room, event });
+        }
+    }
+}
