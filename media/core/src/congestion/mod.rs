@@ -242,6 +242,9 @@ impl Estimator {
             Some(Clock::Known { shift }) => shift,
             None => 0,
         };
+        if let Some(oldest) = statuses.iter().find_map(|(_, ticks)| ticks) {
+            self.assume(now_us, first, (oldest + shift) * TICK_US, sent);
+        }
         let mut newest_sent_us = None;
         for (number, (_, ticks)) in (first..).zip(statuses.iter()) {
             let sent_us = match ticks {
@@ -266,6 +269,10 @@ impl Estimator {
         let packet = sent.resolve(number, Fate::Received, now_us).filter(|packet| packet.before != Fate::Received)?;
         match packet.before {
             Fate::Lost => self.losses.recovered(),
+            Fate::Unreported => {
+                self.losses.received();
+                return Some(packet.at_us);
+            }
             Fate::Unknown | Fate::Received => {
                 self.losses.received();
                 self.offered.note(packet.at_us as i64, packet.len);
@@ -277,10 +284,30 @@ impl Estimator {
         Some(packet.at_us)
     }
 
+    /// Where a message about packets before `first` was lost they are counted as having arrived when this one begins: else
+    /// each lost message would look as if the path had carried less.
+    fn assume(&mut self, now_us: u64, first: u64, arrival_us: i64, sent: &mut SentPackets) {
+        let from = self.feedback_end.max(first.saturating_sub(SENT_MAX as u64));
+        if self.feedback_us.is_none_or(|at| now_us > at + SILENCE_US) {
+            return;
+        }
+        for number in from..first {
+            let packet = sent.resolve(number, Fate::Unreported, now_us);
+            if let Some(packet) = packet.filter(|packet| packet.before == Fate::Unknown) {
+                self.offered.note(packet.at_us as i64, packet.len);
+                self.acked.note(arrival_us, packet.len);
+            }
+        }
+    }
+
     fn lost(&mut self, now_us: u64, number: u64, sent: &mut SentPackets) -> Option<u64> {
-        let packet = sent.resolve(number, Fate::Lost, now_us).filter(|packet| packet.before == Fate::Unknown)?;
+        let packet = sent.resolve(number, Fate::Lost, now_us)?;
+        match packet.before {
+            Fate::Unknown => self.offered.note(packet.at_us as i64, packet.len),
+            Fate::Unreported => {}
+            Fate::Received | Fate::Lost => return None,
+        }
         self.losses.lost();
-        self.offered.note(packet.at_us as i64, packet.len);
         Some(packet.at_us)
     }
 

@@ -1,5 +1,6 @@
 //! What the estimate does on a path whose bottleneck is known, under virtual time.
 
+mod hard;
 mod hostile;
 mod link;
 
@@ -15,7 +16,7 @@ const AUDIO_US: u64 = 20_000;
 const PACKET_LEN: usize = 1_150;
 const AUDIO_LEN: usize = 110;
 const PADDING_LEN: usize = 300;
-const SEEDS: u64 = 20;
+const SEEDS: u64 = 8;
 
 /// What is sent, as a function of the estimate, in bit/s.
 type Source = fn(u64) -> u64;
@@ -32,6 +33,8 @@ struct Scenario {
     /// Frames differ in size, as an encoder's do.
     random: StdRng,
     source: Source,
+    /// Every third second begins with a frame of so many times the mean.
+    keyframe: f64,
     /// Estimate every 100 ms.
     curve: Vec<u64>,
 }
@@ -44,7 +47,17 @@ impl Scenario {
         bandwidth.set_wanted(wanted);
         let link = Link::new(shape, seed);
         let random = StdRng::seed_from_u64(seed);
-        Self { link, bandwidth, epoch, now_us: seed * 3_000, owed: 0.0, random, source, curve: Vec::new() }
+        Self {
+            link,
+            bandwidth,
+            epoch,
+            now_us: seed * 3_000,
+            owed: 0.0,
+            random,
+            source,
+            keyframe: 1.0,
+            curve: Vec::new(),
+        }
     }
 
     fn now(&self) -> Instant {
@@ -78,7 +91,9 @@ impl Scenario {
         }
         if self.now_us.is_multiple_of(FRAME_US) {
             let video = (self.source)(estimate).saturating_sub(44_000);
-            self.owed += video as f64 / 8e6 * FRAME_US as f64 * self.random.random_range(0.6..1.4);
+            let is_keyframe = (self.now_us / FRAME_US).is_multiple_of(90);
+            let size = if is_keyframe { self.keyframe } else { self.random.random_range(0.6..1.4) };
+            self.owed += video as f64 / 8e6 * FRAME_US as f64 * size;
             while self.owed > 0.0 {
                 let len = (self.owed as usize).clamp(100, PACKET_LEN);
                 self.send(len);
