@@ -4,6 +4,7 @@
 //! sent     which number was sent when         meter   rates over half a second
 //! delay    the queue, from one-way delays     rate    the rate control: falls with a queue, rises without
 //! loss     how much is lost, and why          probe   padding that finds out whether more would arrive
+//! pacer    spreads bursts where it is narrow
 //! ```
 //! Time is that of the caller; inside, microseconds since the first subscription that has numbers. Rates count datagrams as
 //! they leave, without UDP and IP headers. Refuses to know what the packets are and who decides what is sent.
@@ -14,6 +15,7 @@
 mod delay;
 mod loss;
 mod meter;
+mod pacer;
 mod probe;
 mod rate;
 mod sent;
@@ -21,12 +23,14 @@ mod sent;
 #[cfg(test)]
 mod tests;
 
+pub use pacer::Pacer;
 pub use sent::{SENT_MAX, SentPackets};
 
 use crate::wire::transport_cc::Statuses;
 use delay::QueueMeter;
 use loss::{Circumstances, LossControl, LossMeter};
 use meter::RateMeter;
+use pacer::PACE_FACTOR;
 use probe::Prober;
 use rate::{RateControl, Seen};
 use sent::Fate;
@@ -124,6 +128,12 @@ impl Bandwidth {
     pub fn queueing_delay(&self) -> Option<Duration> {
         let queue = self.estimator.as_ref()?.queue.queue()?;
         Some(Duration::from_micros(queue.delay_us.unsigned_abs()))
+    }
+
+    /// At which rate video is to leave, in bit/s; `None` for a path that was not seen to be full of late.
+    pub fn pace_bps(&self, now: Instant) -> Option<u64> {
+        let estimator = self.estimator.as_ref()?;
+        estimator.rate.is_limited(estimator.at_us(now)).then_some((estimator.rate.bps * PACE_FACTOR) as u64)
     }
 
     /// Transport-wide feedback came. `false` for a message that cannot be true; it changes nothing.
@@ -345,7 +355,7 @@ impl Estimator {
         if let Some(outcome) = self.prober.evaluate(now_us, self.rate.bps, self.feedback_end)
             && !seen.is_congested()
         {
-            self.rate.probed(outcome.bps, outcome.is_full);
+            self.rate.probed(now_us, outcome.bps, outcome.is_full);
         }
     }
 

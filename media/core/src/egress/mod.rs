@@ -1,5 +1,6 @@
 //! Subscriptions going out: what of a track a subscriber gets, and under which numbers.
 
+pub mod held;
 pub mod history;
 pub mod packet;
 pub mod rewrite;

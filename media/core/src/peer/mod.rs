@@ -2,7 +2,8 @@
 
 pub mod routes;
 
-use crate::congestion::Bandwidth;
+use crate::congestion::{Bandwidth, Pacer};
+use crate::egress::held::Held;
 use crate::egress::send::Outlet;
 use crate::ids::{PeerId, RoomId, Ssrc};
 use crate::ingress::clock::PublisherClock;
@@ -33,6 +34,7 @@ pub struct Peer {
     pub resend_budget: ResendBudget,
     /// What its path carries.
     pub bandwidth: Bandwidth,
+    pub pacer: Pacer<Held>,
 }
 
 impl Peer {
@@ -53,6 +55,7 @@ impl Peer {
             rtt: None,
             resend_budget: ResendBudget::default(),
             bandwidth: Bandwidth::default(),
+            pacer: Pacer::default(),
         }
     }
 
@@ -65,7 +68,9 @@ impl Peer {
     pub fn outlet(&mut self, now: Instant, kind: MediaKind) -> Option<Outlet<'_>> {
         let (to, srtp) = (self.transport.destination()?, self.outbound.as_ref()?);
         let at_us = self.bandwidth.at_us(now);
-        Some(Outlet { to, srtp, kind, sent: &mut self.bandwidth.sent, at_us })
+        self.pacer.set_rate(self.bandwidth.pace_bps(now));
+        let pacer = self.pacer.is_active().then_some(&mut self.pacer);
+        Some(Outlet { to, srtp, kind, sent: &mut self.bandwidth.sent, at_us, pacer })
     }
 }
 
@@ -91,13 +96,15 @@ pub struct Timers {
     pub report: Option<Instant>,
     /// Padding that probes the path.
     pub probe: Option<Instant>,
+    /// Video that waits for its turn.
+    pub release: Option<Instant>,
     /// The earliest time for which the worker's queue has an entry.
     pub queued: Option<Instant>,
 }
 
 impl Timers {
     pub fn next(&self) -> Option<Instant> {
-        [self.feedback, self.repair, self.report, self.probe].into_iter().flatten().min()
+        [self.feedback, self.repair, self.report, self.probe, self.release].into_iter().flatten().min()
     }
 
     /// Brings the repair timer forward to `due`.

@@ -28,6 +28,22 @@ fn large_keyframes_do_not_lower_the_estimate() {
 }
 
 #[test]
+fn audio_does_not_wait_behind_keyframes() {
+    let sources: [(f64, Source); 3] = [(8e5, LAYERED), (2.2e6, LAYERED), (1e6, |estimate| estimate * 8 / 10)];
+    for (bps, source) in sources {
+        for_each_seed(|seed| {
+            let [paced, whole] = [Some(Pacer::default()), None].map(|pacer| {
+                let mut scenario = Scenario::new(Shape::of(bps), seed, 5_000_000, source);
+                (scenario.keyframe, scenario.pacer) = (12.0, pacer);
+                scenario.run(60.0);
+                scenario.audio_delay_p99_ms(10.0)
+            });
+            assert!(paced < 100.0 && paced < 0.5 * whole, "{bps} {seed}: {paced} {whole}");
+        });
+    }
+}
+
+#[test]
 fn a_long_path_is_used() {
     check(Shape { delay_us: 150_000, ..Shape::of(1e6) }, 1.0, 0.85, 100.0);
 }

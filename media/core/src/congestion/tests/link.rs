@@ -48,8 +48,8 @@ pub(super) struct Link {
     pub(super) returning: Vec<(u64, Vec<u8>)>,
     /// The receiver's clock is ahead by this.
     pub(super) clock_us: u64,
-    /// Time in the queue of each packet, with when it was sent.
-    pub(super) delays: Vec<(u64, f64)>,
+    /// When each packet was sent, its time in the queue and at the bottleneck, and its length.
+    pub(super) delays: Vec<(u64, f64, usize)>,
     pub(super) delivered: Vec<(u64, usize)>,
 }
 
@@ -82,7 +82,7 @@ impl Link {
         self.free_us = begins + len as f64 * 8e6 / self.shape.bps;
         let jitter = self.random.random_range(0..=self.shape.jitter_us);
         let arrival = self.free_us as u64 + self.shape.delay_us + jitter;
-        self.delays.push((now_us, self.free_us - now_us as f64));
+        self.delays.push((now_us, self.free_us - now_us as f64, len));
         self.delivered.push((arrival, len));
         self.flying.push(std::cmp::Reverse((arrival, number)));
     }
