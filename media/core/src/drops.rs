@@ -71,6 +71,8 @@ reasons! {
     NotInCache = "not_in_cache",
     /// More retransmissions were asked for than the budget allows.
     RetransmissionBudget = "retransmission_budget",
+    /// Too much video waited for a narrow path.
+    PacerFull = "pacer_full",
     /// The packet would not fit a datagram after rewriting.
     TooLarge = "too_large",
     /// A message for a data channel that is not open, too large or over the backlog.

@@ -4,6 +4,7 @@
 //! sent     which number was sent when         meter   rates over half a second
 //! delay    the queue, from one-way delays     rate    the rate control: falls with a queue, rises without
 //! loss     how much is lost, and why          probe   padding that finds out whether more would arrive
+//! pacer    spreads bursts where it is narrow
 //! ```
 //! Time is that of the caller; inside, microseconds since the first subscription that has numbers. Rates count datagrams as
 //! they leave, without UDP and IP headers. Refuses to know what the packets are and who decides what is sent.
@@ -14,6 +15,7 @@
 mod delay;
 mod loss;
 mod meter;
+mod pacer;
 mod probe;
 mod rate;
 mod sent;
@@ -21,12 +23,14 @@ mod sent;
 #[cfg(test)]
 mod tests;
 
+pub use pacer::Pacer;
 pub use sent::{SENT_MAX, SentPackets};
 
 use crate::wire::transport_cc::Statuses;
 use delay::QueueMeter;
 use loss::{Circumstances, LossControl, LossMeter};
 use meter::RateMeter;
+use pacer::PACE_FACTOR;
 use probe::Prober;
 use rate::{RateControl, Seen};
 use sent::Fate;
@@ -124,6 +128,12 @@ impl Bandwidth {
     pub fn queueing_delay(&self) -> Option<Duration> {
         let queue = self.estimator.as_ref()?.queue.queue()?;
         Some(Duration::from_micros(queue.delay_us.unsigned_abs()))
+    }
+
+    /// At which rate video is to leave, in bit/s; `None` for a path that was not seen to be full of late.
+    pub fn pace_bps(&self, now: Instant) -> Option<u64> {
+        let estimator = self.estimator.as_ref()?;
+        estimator.rate.is_limited(estimator.at_us(now)).then_some((estimator.rate.bps * PACE_FACTOR) as u64)
     }
 
     /// Transport-wide feedback came. `false` for a message that cannot be true; it changes nothing.
@@ -242,6 +252,9 @@ impl Estimator {
             Some(Clock::Known { shift }) => shift,
             None => 0,
         };
+        if let Some(oldest) = statuses.iter().find_map(|(_, ticks)| ticks) {
+            self.assume(now_us, first, (oldest + shift) * TICK_US, sent);
+        }
         let mut newest_sent_us = None;
         for (number, (_, ticks)) in (first..).zip(statuses.iter()) {
             let sent_us = match ticks {
@@ -266,6 +279,10 @@ impl Estimator {
         let packet = sent.resolve(number, Fate::Received, now_us).filter(|packet| packet.before != Fate::Received)?;
         match packet.before {
             Fate::Lost => self.losses.recovered(),
+            Fate::Unreported => {
+                self.losses.received();
+                return Some(packet.at_us);
+            }
             Fate::Unknown | Fate::Received => {
                 self.losses.received();
                 self.offered.note(packet.at_us as i64, packet.len);
@@ -277,10 +294,30 @@ impl Estimator {
         Some(packet.at_us)
     }
 
+    /// Where a message about packets before `first` was lost they are counted as having arrived when this one begins: else
+    /// each lost message would look as if the path had carried less.
+    fn assume(&mut self, now_us: u64, first: u64, arrival_us: i64, sent: &mut SentPackets) {
+        let from = self.feedback_end.max(first.saturating_sub(SENT_MAX as u64));
+        if self.feedback_us.is_none_or(|at| now_us > at + SILENCE_US) {
+            return;
+        }
+        for number in from..first {
+            let packet = sent.resolve(number, Fate::Unreported, now_us);
+            if let Some(packet) = packet.filter(|packet| packet.before == Fate::Unknown) {
+                self.offered.note(packet.at_us as i64, packet.len);
+                self.acked.note(arrival_us, packet.len);
+            }
+        }
+    }
+
     fn lost(&mut self, now_us: u64, number: u64, sent: &mut SentPackets) -> Option<u64> {
-        let packet = sent.resolve(number, Fate::Lost, now_us).filter(|packet| packet.before == Fate::Unknown)?;
+        let packet = sent.resolve(number, Fate::Lost, now_us)?;
+        match packet.before {
+            Fate::Unknown => self.offered.note(packet.at_us as i64, packet.len),
+            Fate::Unreported => {}
+            Fate::Received | Fate::Lost => return None,
+        }
         self.losses.lost();
-        self.offered.note(packet.at_us as i64, packet.len);
         Some(packet.at_us)
     }
 
@@ -318,7 +355,7 @@ impl Estimator {
         if let Some(outcome) = self.prober.evaluate(now_us, self.rate.bps, self.feedback_end)
             && !seen.is_congested()
         {
-            self.rate.probed(outcome.bps, outcome.is_full);
+            self.rate.probed(now_us, outcome.bps, outcome.is_full);
         }
     }
 

@@ -29,6 +29,8 @@ const ACKED_FACTOR: f64 = 1.5;
 const ACKED_MARGIN_BPS: f64 = 10_000.0;
 /// So far around the rate at which a queue last stood, the rise is additive.
 const NEAR: std::ops::Range<f64> = 0.6..1.2;
+/// For so long a path that was full counts as limited: probes come more often.
+const LIMITED_US: u64 = 30_000_000;
 /// No longer pause is made up for by rising.
 const STEP_US_MAX: u64 = 500_000;
 /// Section 5.5 assumes a response time of the round trip and 100 ms.
@@ -75,11 +77,13 @@ pub(super) struct RateControl {
     decreased_us: Option<u64>,
     /// What arrived when a queue last stood.
     ceiling_bps: Option<f64>,
+    /// When the path was last seen to be full.
+    full_us: Option<u64>,
 }
 
 impl RateControl {
     pub(super) fn new(bps: f64, bounds: std::ops::RangeInclusive<f64>) -> Self {
-        Self { bps, bounds, updated_us: None, decreased_us: None, ceiling_bps: None }
+        Self { bps, bounds, updated_us: None, decreased_us: None, ceiling_bps: None, full_us: None }
     }
 
     /// `true` when the estimate fell because of a queue.
@@ -107,6 +111,7 @@ impl RateControl {
         }
         self.decreased_us = Some(seen.now_us);
         self.ceiling_bps = Some(arrived);
+        self.full_us = Some(seen.now_us);
         let falls = bps < self.bps;
         if falls {
             self.set(bps);
@@ -134,11 +139,19 @@ impl RateControl {
     }
 
     /// A probe arrived at `bps`; `is_full` when the path did not carry more.
-    pub(super) fn probed(&mut self, bps: f64, is_full: bool) {
+    pub(super) fn probed(&mut self, now_us: u64, bps: f64, is_full: bool) {
+        if is_full {
+            self.full_us = Some(now_us);
+        }
         if bps > self.bps {
             self.ceiling_bps = is_full.then_some(bps);
             self.set(bps);
         }
+    }
+
+    /// The path was seen to be full of late.
+    pub(super) fn is_limited(&self, now_us: u64) -> bool {
+        self.full_us.is_some_and(|at| now_us < at + LIMITED_US)
     }
 
     pub(super) fn set(&mut self, bps: f64) {

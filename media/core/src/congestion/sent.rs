@@ -11,6 +11,8 @@ pub const SENT_MAX: usize = 4_096;
 pub enum Fate {
     #[default]
     Unknown,
+    /// The message about it did not come.
+    Unreported,
     Received,
     Lost,
 }
@@ -111,8 +113,8 @@ impl SentPackets {
         }
         let slot = &mut self.slots.as_mut()?[number as usize % SENT_MAX];
         let before = slot.fate;
-        // What was received cannot be lost later.
-        if before != Fate::Received {
+        // What was received cannot be lost later, and what was reported cannot be without report.
+        if before == Fate::Unknown || (before != Fate::Received && fate != Fate::Unreported) {
             slot.fate = fate;
         }
         let ago = (now_us as u32).wrapping_sub(slot.at_us);

@@ -1,6 +1,7 @@
 //! Subscriptions going out: what of a track a subscriber gets, and under which numbers.
 
 pub mod allocation;
+pub mod held;
 pub mod history;
 pub mod ladder;
 pub mod packet;

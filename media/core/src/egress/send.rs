@@ -2,18 +2,22 @@
 
 use crate::batch::{Destination, Priority, SendBatch};
 use crate::codec::{av1, red, vp8, vp9};
-use crate::congestion::SentPackets;
+use crate::congestion::{Pacer, SentPackets};
 use crate::drops::DropReason;
+use crate::egress::held::Held;
 use crate::egress::packet::{Descriptor, Packet};
 use crate::egress::rewrite::Shift;
 use crate::egress::subscription::{Outgoing, Subscription, touches_picture};
 use crate::ids::{ExtSeqNo, PayloadType, SeqNo, Ssrc};
+use crate::ingress::track::Track;
 use crate::limits::DATAGRAM_LEN_MAX;
 use crate::params::{HeaderExtension, MediaKind};
 use crate::transport::srtp::SrtpOutbound;
 use crate::wire::rtp::{HeaderFields, PADDING_BIT, header_size, write_header};
+use crate::worker::keys::SubscriptionKey;
 use crate::worker::pending::PADDING_LEN_MAX;
 use smallvec::SmallVec;
+use std::time::Instant;
 
 /// The original sequence number in front of a retransmitted payload (RFC 4588 section 4).
 const OSN_LEN: usize = 2;
@@ -32,6 +36,8 @@ pub struct Outlet<'a> {
     /// Its transport-wide numbers, and the time of those used now.
     pub sent: &'a mut SentPackets,
     pub at_us: u64,
+    /// Where video waits when the path is narrow.
+    pub pacer: Option<&'a mut Pacer<Held>>,
 }
 
 /// As which stream a packet leaves.
@@ -56,6 +62,26 @@ pub fn send(
         if subscription.sends_again_as(outgoing.mapping).is_none() {
             subscription.stamps.note(outgoing.sent.out, number);
         }
+    }
+    Ok(len)
+}
+
+/// As [`send`], or has the packet wait while the path is busy; 0 is returned then.
+pub fn send_paced(
+    now: Instant,
+    (key, subscription): (SubscriptionKey, &mut Subscription),
+    outlet: &mut Outlet<'_>,
+    (track, packet, outgoing): (&Track, &Packet<'_>, &Outgoing),
+    out: &mut SendBatch,
+) -> Result<usize, DropReason> {
+    if let Some(pacer) = outlet.pacer.as_deref_mut().filter(|pacer| pacer.must_wait(now)) {
+        let held = Held::new(key, track, packet.info, *outgoing);
+        let fits = pacer.push(held, packet.payload().len());
+        return if fits { Ok(0) } else { Err(DropReason::PacerFull) };
+    }
+    let len = send(subscription, outlet, packet, outgoing, out)?;
+    if let Some(pacer) = &mut outlet.pacer {
+        pacer.note(now, len);
     }
     Ok(len)
 }

@@ -2,7 +2,8 @@
 
 pub mod routes;
 
-use crate::congestion::Bandwidth;
+use crate::congestion::{Bandwidth, Pacer};
+use crate::egress::held::Held;
 use crate::egress::send::Outlet;
 use crate::ids::{PeerId, RoomId, Ssrc};
 use crate::ingress::clock::PublisherClock;
@@ -35,6 +36,7 @@ pub struct Peer {
     pub allocated: Option<Instant>,
     /// What its path carries.
     pub bandwidth: Bandwidth,
+    pub pacer: Pacer<Held>,
 }
 
 impl Peer {
@@ -56,6 +58,7 @@ impl Peer {
             resend_budget: ResendBudget::default(),
             allocated: None,
             bandwidth: Bandwidth::default(),
+            pacer: Pacer::default(),
         }
     }
 
@@ -68,7 +71,9 @@ impl Peer {
     pub fn outlet(&mut self, now: Instant, kind: MediaKind) -> Option<Outlet<'_>> {
         let (to, srtp) = (self.transport.destination()?, self.outbound.as_ref()?);
         let at_us = self.bandwidth.at_us(now);
-        Some(Outlet { to, srtp, kind, sent: &mut self.bandwidth.sent, at_us })
+        self.pacer.set_rate(self.bandwidth.pace_bps(now));
+        let pacer = self.pacer.is_active().then_some(&mut self.pacer);
+        Some(Outlet { to, srtp, kind, sent: &mut self.bandwidth.sent, at_us, pacer })
     }
 }
 
@@ -102,13 +107,16 @@ pub struct Timers {
     pub probe: Option<Instant>,
     /// A new allocation of its bandwidth.
     pub allocate: Option<Instant>,
+    /// Video that waits for its turn.
+    pub release: Option<Instant>,
     /// The earliest time for which the worker's queue has an entry.
     pub queued: Option<Instant>,
 }
 
 impl Timers {
     pub fn next(&self) -> Option<Instant> {
-        [self.feedback, self.repair, self.report, self.probe, self.allocate].into_iter().flatten().min()
+        let timers = [self.feedback, self.repair, self.report, self.probe, self.allocate, self.release];
+        timers.into_iter().flatten().min()
     }
 
     /// Brings the repair timer forward to `due`, or to as soon as repairs may follow those before.

@@ -8,7 +8,7 @@ use crate::egress::send::{self, Outlet};
 use crate::egress::subscription::Subscription;
 use crate::ingress::track::Track;
 use crate::params::MediaKind;
-use crate::worker::keys::PeerKey;
+use crate::worker::keys::{PeerKey, SubscriptionKey};
 use std::cmp::Reverse;
 use std::time::Instant;
 
@@ -72,9 +72,9 @@ impl Worker {
     }
 
     /// One peer gets all that waits for it.
-    fn send_due(&mut self, now: Instant, key: PeerKey, out: &mut SendBatch) {
+    fn send_due(&mut self, now: Instant, peer_key: PeerKey, out: &mut SendBatch) {
         let Self { pending, peers, tracks, subscriptions, stats, .. } = self;
-        let Some(peer) = peers.get_mut(key) else { return };
+        let Some(peer) = peers.get_mut(peer_key) else { return };
         let mut due = std::mem::take(&mut peer.due);
         let mut outlet = peer.outlet(now, MediaKind::Video);
         for key in due.drain(..) {
@@ -85,7 +85,7 @@ impl Worker {
             }
             let waiting = subscription.sources().map(|stream| track.waiting_of(stream?));
             for waiting in waiting.into_iter().flat_map(|queue| pending.packets_of(queue)) {
-                match deliver(now, track, subscription, outlet.as_mut(), waiting, out) {
+                match deliver(now, track, (key, subscription), outlet.as_mut(), waiting, out) {
                     Ok(0) => {}
                     Ok(len) => {
                         stats.rtp_forwarded += 1;
@@ -96,6 +96,9 @@ impl Worker {
             }
         }
         peer.due = due;
+        if peer.pacer.is_active() {
+            self.schedule_release(now, peer_key);
+        }
     }
 
     fn finish(&mut self, now: Instant, out: &mut SendBatch) {
@@ -105,11 +108,11 @@ impl Worker {
     }
 }
 
-/// Returns the datagram's length; 0 for a packet that carries nothing, whose place is closed.
+/// Returns the datagram's length; 0 for a packet that carries nothing, whose place is closed, and for one that waits.
 fn deliver(
     now: Instant,
     track: &Track,
-    subscription: &mut Subscription,
+    (key, subscription): (SubscriptionKey, &mut Subscription),
     outlet: Option<&mut Outlet<'_>>,
     (info, padding_len): (&PacketInfo, usize),
     out: &mut SendBatch,
@@ -125,5 +128,9 @@ fn deliver(
     if subscription.sends_again_as(outgoing.mapping).is_some() {
         outgoing.padding_len = padding_len;
     }
-    send::send(subscription, outlet, &Packet::new(info, bytes), &outgoing, out)
+    let packet = Packet::new(info, bytes);
+    if outlet.kind == MediaKind::Audio || outlet.pacer.is_none() {
+        return send::send(subscription, outlet, &packet, &outgoing, out);
+    }
+    send::send_paced(now, (key, subscription), outlet, (track, &packet, &outgoing), out)
 }

@@ -1,8 +1,8 @@
 //! The root of the core: one worker's peers, tracks and subscriptions, and the routing table that they form.
 //!
 //! Here is what enters and what leaves; `commands` changes the tables, `media` takes RTP packets in, `forward` sends them on
-//! from where they are `pending`, `feedback` reads RTCP, `reports` writes it, `probe` sends padding, `allocate` shares what paths
-//! carry.
+//! from where they are `pending`, `feedback` reads RTCP, `reports` writes it, `probe` sends padding, `pace` what waited,
+//! `allocate` shares what paths carry.
 
 mod allocate;
 mod commands;
@@ -11,6 +11,7 @@ mod feedback;
 mod forward;
 mod levels;
 mod media;
+mod pace;
 pub(crate) mod pending;
 mod probe;
 mod reports;
@@ -178,6 +179,7 @@ impl Worker {
             self.send_due_reports(now, key, out);
             self.send_due_probe(now, key, out);
             self.send_due_allocation(now, key, out);
+            self.release_due(now, key, out);
             // A timer that does not move on when it is served costs a look per millisecond, and never the thread.
             self.schedule_from(now + TIMER_GRANULARITY, key);
         }

@@ -12,6 +12,8 @@ pub(super) const FEEDBACK_PREFIX_LEN: usize = 12;
 /// What a browser waits between two messages.
 const FEEDBACK_INTERVAL_US: u64 = 100_000;
 
+const STALL_PERIOD_US: u64 = 2_000_000;
+
 #[derive(Clone, Copy)]
 pub(super) struct Shape {
     pub(super) bps: f64,
@@ -21,11 +23,15 @@ pub(super) struct Shape {
     /// Each packet is late by up to this, on top.
     pub(super) jitter_us: u64,
     pub(super) loss: f64,
+    /// Of feedback on its way back.
+    pub(super) feedback_loss: f64,
+    /// Every two seconds nothing passes for this long, as on a radio link that is busy otherwise.
+    pub(super) stall_us: u64,
 }
 
 impl Shape {
     pub(super) fn of(bps: f64) -> Self {
-        Self { bps, queue_us: 300_000, delay_us: 20_000, jitter_us: 0, loss: 0.0 }
+        Self { bps, queue_us: 300_000, delay_us: 20_000, jitter_us: 0, loss: 0.0, feedback_loss: 0.0, stall_us: 0 }
     }
 }
 
@@ -42,8 +48,8 @@ pub(super) struct Link {
     pub(super) returning: Vec<(u64, Vec<u8>)>,
     /// The receiver's clock is ahead by this.
     pub(super) clock_us: u64,
-    /// Time in the queue of each packet, with when it was sent.
-    pub(super) delays: Vec<(u64, f64)>,
+    /// When each packet was sent, its time in the queue and at the bottleneck, and its length.
+    pub(super) delays: Vec<(u64, f64, usize)>,
     pub(super) delivered: Vec<(u64, usize)>,
 }
 
@@ -68,10 +74,15 @@ impl Link {
         if self.random.random::<f64>() < self.shape.loss || waits > self.shape.queue_us as f64 {
             return;
         }
-        self.free_us = now_us as f64 + waits + len as f64 * 8e6 / self.shape.bps;
+        let mut begins = now_us as f64 + waits;
+        let in_period = begins as u64 % STALL_PERIOD_US;
+        if in_period < self.shape.stall_us {
+            begins += (self.shape.stall_us - in_period) as f64;
+        }
+        self.free_us = begins + len as f64 * 8e6 / self.shape.bps;
         let jitter = self.random.random_range(0..=self.shape.jitter_us);
         let arrival = self.free_us as u64 + self.shape.delay_us + jitter;
-        self.delays.push((now_us, self.free_us - now_us as f64));
+        self.delays.push((now_us, self.free_us - now_us as f64, len));
         self.delivered.push((arrival, len));
         self.flying.push(std::cmp::Reverse((arrival, number)));
     }
@@ -89,7 +100,10 @@ impl Link {
         self.feedback_at_us = now_us + FEEDBACK_INTERVAL_US;
         let mut out = Vec::new();
         while self.recorder.build(Ssrc::new(1), Ssrc::new(2), &mut out) {
-            self.returning.push((now_us + self.shape.delay_us, std::mem::take(&mut out)));
+            let message = std::mem::take(&mut out);
+            if self.random.random::<f64>() >= self.shape.feedback_loss {
+                self.returning.push((now_us + self.shape.delay_us, message));
+            }
         }
     }
 }

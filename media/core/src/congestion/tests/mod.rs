@@ -1,5 +1,6 @@
 //! What the estimate does on a path whose bottleneck is known, under virtual time.
 
+mod hard;
 mod hostile;
 mod link;
 
@@ -15,7 +16,7 @@ const AUDIO_US: u64 = 20_000;
 const PACKET_LEN: usize = 1_150;
 const AUDIO_LEN: usize = 110;
 const PADDING_LEN: usize = 300;
-const SEEDS: u64 = 20;
+const SEEDS: u64 = 4;
 
 /// What is sent, as a function of the estimate, in bit/s.
 type Source = fn(u64) -> u64;
@@ -32,6 +33,9 @@ struct Scenario {
     /// Frames differ in size, as an encoder's do.
     random: StdRng,
     source: Source,
+    /// Every third second begins with a frame of so many times the mean.
+    keyframe: f64,
+    pacer: Option<Pacer<usize>>,
     /// Estimate every 100 ms.
     curve: Vec<u64>,
 }
@@ -44,7 +48,18 @@ impl Scenario {
         bandwidth.set_wanted(wanted);
         let link = Link::new(shape, seed);
         let random = StdRng::seed_from_u64(seed);
-        Self { link, bandwidth, epoch, now_us: seed * 3_000, owed: 0.0, random, source, curve: Vec::new() }
+        Self {
+            link,
+            bandwidth,
+            epoch,
+            now_us: seed * 3_000,
+            owed: 0.0,
+            random,
+            source,
+            keyframe: 1.0,
+            pacer: Some(Pacer::default()),
+            curve: Vec::new(),
+        }
     }
 
     fn now(&self) -> Instant {
@@ -55,6 +70,11 @@ impl Scenario {
         let number = self.bandwidth.sent.next();
         self.bandwidth.sent.record(self.now_us, len);
         self.link.send(self.now_us, number.get(), len);
+    }
+
+    fn send_video(&mut self, now: Instant, len: usize) {
+        self.send(len);
+        self.pacer.iter_mut().for_each(|pacer| pacer.note(now, len));
     }
 
     fn run(&mut self, seconds: f64) -> &mut Self {
@@ -73,17 +93,27 @@ impl Scenario {
         self.now_us += STEP_US;
         let now = self.now();
         let estimate = self.bandwidth.estimate_bps(now).unwrap();
+        let pace = self.bandwidth.pace_bps(now);
+        self.pacer.iter_mut().for_each(|pacer| pacer.set_rate(pace));
         if self.now_us.is_multiple_of(AUDIO_US) {
             self.send(AUDIO_LEN);
         }
         if self.now_us.is_multiple_of(FRAME_US) {
             let video = (self.source)(estimate).saturating_sub(44_000);
-            self.owed += video as f64 / 8e6 * FRAME_US as f64 * self.random.random_range(0.6..1.4);
+            let is_keyframe = (self.now_us / FRAME_US).is_multiple_of(90);
+            let size = if is_keyframe { self.keyframe } else { self.random.random_range(0.6..1.4) };
+            self.owed += video as f64 / 8e6 * FRAME_US as f64 * size;
             while self.owed > 0.0 {
-                let len = (self.owed as usize).clamp(100, PACKET_LEN);
-                self.send(len);
+                let len = (self.owed as usize).clamp(120, PACKET_LEN);
                 self.owed -= len as f64;
+                match self.pacer.as_mut().filter(|pacer| pacer.must_wait(now)) {
+                    Some(pacer) => assert!(pacer.push(len, len)),
+                    None => self.send_video(now, len),
+                }
             }
+        }
+        while let Some(len) = self.pacer.as_mut().and_then(|pacer| pacer.pop(now)) {
+            self.send_video(now, len);
         }
         if self.bandwidth.probe_due().is_some_and(|due| due <= now)
             && let Some(bytes) = self.bandwidth.poll_probe(now)
@@ -123,6 +153,15 @@ impl Scenario {
         let mut delays: Vec<f64> = self.link.delays.iter().filter(|d| d.0 >= from_us).map(|d| d.1 / 1e3).collect();
         delays.sort_by(f64::total_cmp);
         delays[delays.len() * 95 / 100]
+    }
+
+    /// As [`Self::delay_p95_ms`], the 99th percentile for audio.
+    fn audio_delay_p99_ms(&self, from: f64) -> f64 {
+        let from_us = (from * 1e6) as u64;
+        let audio = self.link.delays.iter().filter(|d| d.0 >= from_us && d.2 == AUDIO_LEN);
+        let mut delays: Vec<f64> = audio.map(|d| d.1 / 1e3).collect();
+        delays.sort_by(f64::total_cmp);
+        delays[delays.len() * 99 / 100]
     }
 
     /// Seconds from `from` until the estimate is as `is` says.

@@ -1,0 +1,30 @@
+//! A video packet that has its numbers and waits to leave; its bytes lie in the ingress cache.
+
+use crate::drops::DropReason;
+use crate::egress::packet::{Packet, PacketInfo};
+use crate::egress::subscription::Outgoing;
+use crate::ids::Ssrc;
+use crate::ingress::track::Track;
+use crate::worker::keys::SubscriptionKey;
+
+pub struct Held {
+    pub subscription: SubscriptionKey,
+    pub outgoing: Outgoing,
+    info: PacketInfo,
+    /// The stream as it was: one that began anew has other packets under the same numbers.
+    ssrc: Option<Ssrc>,
+}
+
+impl Held {
+    pub fn new(subscription: SubscriptionKey, track: &Track, info: &PacketInfo, outgoing: Outgoing) -> Self {
+        let ssrc = track.streams.get(info.stream).and_then(|stream| stream.ssrc);
+        Self { subscription, outgoing, info: *info, ssrc }
+    }
+
+    /// The packet, unless it is gone meanwhile.
+    pub fn packet<'a>(&'a self, track: &'a Track) -> Result<Packet<'a>, DropReason> {
+        let stream = track.streams.get(self.info.stream).filter(|stream| stream.ssrc == self.ssrc);
+        let bytes = stream.and_then(|stream| stream.cache.get(self.info.ext_seq)).ok_or(DropReason::NotInCache)?;
+        Ok(Packet::new(&self.info, bytes))
+    }
+}
