@@ -6,6 +6,8 @@
 //! client     a model client: handshake, media out, media in, feedback
 //! media      frames that say what they are
 //! oracle     what must hold, and a proof for each that it can fail
+//! limits     links that become narrow: layers follow, nobody else pays
+//! estimator  sender-side estimators on one bottleneck, compared in a table
 //! ```
 //!
 //! `SEED=7 cargo test --test sim -- --nocapture` replays one seed and shows what happened; `SEEDS=10000` sweeps so many.
@@ -13,6 +15,8 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise, helpers included")]
 
 mod client;
+mod estimator;
+mod limits;
 mod media;
 mod oracle;
 mod scenario;

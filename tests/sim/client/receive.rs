@@ -60,6 +60,8 @@ pub(crate) struct Arrived {
     pub(crate) at: Instant,
     pub(crate) repaired: bool,
     pub(crate) mark: Mark,
+    /// Of the packet, header included.
+    pub(crate) len: usize,
 }
 
 #[derive(Default)]
@@ -70,7 +72,6 @@ pub(crate) struct Receiver {
     report_due: Option<Instant>,
     began: Option<Instant>,
     pub(crate) arrived: Vec<Arrived>,
-    pub(crate) bytes: u64,
     pub(crate) broken: Vec<String>,
 }
 
@@ -101,7 +102,6 @@ impl Receiver {
 
     pub(crate) fn handle_rtp(&mut self, now: Instant, packet: &[u8]) {
         let rtp = RtpPacket::parse(packet).unwrap();
-        self.bytes += packet.len() as u64;
         self.note_transport(now, &rtp);
         let ssrc = rtp.ssrc();
         let found = self.streams.iter_mut().find(|s| s.announced.ssrc == ssrc || s.announced.rtx == Some(ssrc));
@@ -126,7 +126,7 @@ impl Receiver {
             (true, _) => return,
         };
         if let Some(mark) = stream.receive(now, seq, repaired, payload, &rtp) {
-            self.arrived.push(Arrived { at: now, repaired, mark });
+            self.arrived.push(Arrived { at: now, repaired, mark, len: packet.len() });
         }
     }
 

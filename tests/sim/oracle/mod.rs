@@ -2,6 +2,7 @@
 
 pub(crate) mod gaps;
 pub(crate) mod numbers;
+pub(crate) mod rates;
 
 use crate::world::World;
 use std::fmt::{Display, Formatter};
