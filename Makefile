@@ -2,11 +2,12 @@
 
 NPM_CI = npm ci --no-audit --no-fund
 
-.PHONY: help run build web test test-tools test-rust test-server test-web test-e2e test-interop lint bench bench-load
+.PHONY: help run build web test test-tools test-rust test-server test-web test-e2e test-interop lint bench bench-load sim
 
 help:
 	@echo "make run     build everything and start the server; prints a link to meet at"
 	@echo "make test    every test, browsers included"
+	@echo "make sim     meetings over bad networks under virtual time: SEEDS=10000 of them, or SEED=7 alone"
 	@echo "make lint    formatting, clippy, TypeScript"
 	@echo "make bench       the packet path beside its floors: time, instructions, allocations"
 	@echo "make bench-load  the whole server under load, on two cores of this machine"
@@ -44,6 +45,10 @@ test-e2e: test-server
 
 test-interop: test-server
 	tests/interop/run.sh
+
+# In the dev profile, whose overflow and debug assertions are half of what a sweep is for.
+sim:
+	SEEDS=$(or $(SEEDS),10000) cargo test --test sim -- --nocapture
 
 lint:
 	cargo fmt --all --check

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! peer        a WebRTC endpoint without I/O: ICE, DTLS, SRTP
+//! link        one direction of a network path: rate, queue, loss, delay, disorder
 //! load        the load generator
 //! meeting     a worker of the core with connected peers around it, in memory and under virtual time
 //! seal        the bare AES-GCM that forwarding is measured against
@@ -13,6 +14,7 @@
 
 pub mod abuse;
 pub mod floor;
+pub mod link;
 pub mod load;
 pub mod meeting;
 pub mod peer;
