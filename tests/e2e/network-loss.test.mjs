@@ -12,7 +12,7 @@ test('ten percent random loss both ways leave sound whole and pictures moving', 
   await findsNothing(t, async (attempt) => {
     const { anna, ben } = await meeting.two(`loss-${attempt}`);
     await meeting.network.set({ loss: { random: 0.1 } });
-    const seen = await meeting.watchBoth(t, { anna, ben }, 20_000);
+    const seen = await meeting.watchBoth(t, { anna, ben }, 15_000);
     await meeting.network.set(CLEAN);
     await closeAll(anna, ben);
     return [

@@ -75,7 +75,7 @@ test('on a megabit the shared screen keeps every line and the sound stays whole,
   await meeting.network.set({}, { down: lineOf(1_000_000) });
   const settling = await watch(olga, tracks, 5_000);
   t.diagnostic(`settling: ${describe(settling)}`);
-  const limited = await watch(olga, tracks, 15_000);
+  const limited = await watch(olga, tracks, 10_000);
   t.diagnostic(`limited: ${describe(limited)}`);
   t.diagnostic(describeStats(await meeting.network.stats()));
   const bpsOf = (seen) => cameras.reduce((sum, track) => sum + seen[track].bps, 0);

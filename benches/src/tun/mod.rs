@@ -107,7 +107,8 @@ fn carry(
             Interrupt::Stop => match command {
                 Some(child) => {
                     kill(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGTERM)?;
-                    kill_at = Some(Instant::now() + END_WITHIN);
+                    // From the first time of asking.
+                    kill_at.get_or_insert(Instant::now() + END_WITHIN);
                 }
                 None => return Ok(0),
             },
