@@ -9,6 +9,7 @@
 //! floor       the bare seal and send that a whole server is measured against
 //! abuse       datagrams that nobody should send
 //! trace       what a browser sent, packet by packet
+//! tun         the link on a TUN device, for real browsers
 //! random      a seeded generator
 //! ```
 
@@ -21,3 +22,4 @@ pub mod peer;
 pub mod random;
 pub mod seal;
 pub mod trace;
+pub mod tun;

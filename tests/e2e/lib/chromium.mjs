@@ -19,14 +19,16 @@ const FAKE_DEVICES = ['--use-fake-device-for-media-stream', '--autoplay-policy=n
 /** Answers every question for a device with yes. */
 const FAKE_CONSENT = ['--use-fake-ui-for-media-stream'];
 
-/** `devices`: 'allowed', 'asked' (permissions are the test's), or 'none' at all. */
-export function launchChromium({ devices = 'allowed' } = {}) {
+export const CHROMIUM = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
+
+/** `devices`: 'allowed', 'asked' (permissions are the test's), or 'none' at all. `program` starts Chromium in its own way. */
+export function launchChromium({ devices = 'allowed', program = CHROMIUM, more = [] } = {}) {
   const args = {
     allowed: [...QUIET, ...FAKE_DEVICES, ...FAKE_CONSENT],
     asked: [...QUIET, ...FAKE_DEVICES],
     none: QUIET,
   }[devices];
-  return chromium.launch({ executablePath: process.env.CHROMIUM_BIN ?? '/usr/bin/chromium', headless: true, args });
+  return chromium.launch({ executablePath: program, headless: true, args: [...args, ...more] });
 }
 
 /** A page of its own context, which remembers every error that it showed. */

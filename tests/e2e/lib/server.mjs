@@ -16,14 +16,14 @@ const BINARY = process.env.CONSILIUM_BIN ?? fileURLToPath(new URL('../../../targ
 const READY_WITHIN_MS = 20_000;
 const CREDENTIALS = { key: 'e2e', secret: 'only-for-browser-tests-0123456789abcdef' };
 
-/** `settings` replace those below; `undefined` leaves the choice to the server. */
-export async function startServer({ mediaAddress = '127.0.0.1', settings = {} } = {}) {
+/** `settings` replace those below; `undefined` leaves the choice to the server. Pages come from loopback, and more with `httpAddress`. */
+export async function startServer({ mediaAddress = '127.0.0.1', httpAddress = '127.0.0.1', settings = {} } = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'consilium-e2e-'));
   const [http, ops, udp] = [await freeTcpPort(), await freeTcpPort(), await freeUdpPort(mediaAddress)];
   const config = {
     data_dir: join(folder, 'data'),
     open_rooms: true,
-    'http.listen': `127.0.0.1:${http}`,
+    'http.listen': `${httpAddress}:${http}`,
     'ops.listen': `127.0.0.1:${ops}`,
     // One worker and one port, so that a test knows where the media of its room goes.
     'media.workers': 1,

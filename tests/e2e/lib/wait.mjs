@@ -35,3 +35,18 @@ export async function takesAtMost(t, what, allowedMs, attempt) {
   const list = times.map((time) => time.toFixed(0)).join(', ');
   assert.fail(`${what}: took ${list} ms, allowed ${allowedMs} ms`);
 }
+
+/**
+ * Asserts that `attempt` finds nothing wrong: it does everything once, from the start, and returns what it found. What an
+ * attempt that is repeated found is reported.
+ */
+export async function findsNothing(t, attempt) {
+  const found = [];
+  while (found.length < ATTEMPTS_MAX) {
+    const wrong = await attempt(found.length);
+    if (wrong.length === 0) return;
+    found.push(wrong.join(', '));
+    t.diagnostic(`attempt ${found.length} of at most ${ATTEMPTS_MAX}: ${found.at(-1)}`);
+  }
+  assert.fail(found.join('; then '));
+}

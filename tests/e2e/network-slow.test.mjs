@@ -1,0 +1,86 @@
+// Meetings over lines that carry less than what is sent to them.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { behindALink, CLEAN, lineOf, OBSERVER } from './lib/behind.mjs';
+import { describeStats } from './lib/network.mjs';
+import { describe, quality, watch } from './lib/quality.mjs';
+import { fakeSources } from './lib/sources.mjs';
+import { until } from './lib/wait.mjs';
+
+const meeting = behindALink('limit', 'share');
+
+const FALLS_WITHIN_MS = 5_000;
+const RECOVERS_WITHIN_MS = 10_000;
+test('a slow receiver gets a smaller layer, the others keep theirs, and it has the large one again when it can', meeting.when('limit'), async (t) => {
+  const wide = { viewport: { width: 1_920, height: 1_080 }, init: fakeSources, initArgument: { camera: { width: 960, height: 540, fps: 30 } } };
+  const anna = await meeting.openNear('limit', 'anna', { page: wide });
+  const ben = await meeting.openNear('limit', 'ben', { grants: OBSERVER, page: wide });
+  const cara = await meeting.openBehind('limit', 'cara', { grants: OBSERVER, page: wide });
+  const widthAt = async (page) => {
+    const camera = (await quality(page))['anna/camera'];
+    return camera === undefined || camera.paused ? 0 : camera.width;
+  };
+  const large = async (page) => (await widthAt(page)) >= 960;
+  await Promise.all([ben, cara].map((page) => until('the large layer comes', () => large(page), 90_000)));
+  const before = await widthAt(ben);
+  t.diagnostic(describe(await watch(cara, ['anna/camera'], 2_000)));
+
+  await meeting.network.set({}, { down: lineOf(300_000) });
+  let least = before;
+  const start = performance.now();
+  let fell;
+  while (fell === undefined && performance.now() - start < 20_000) {
+    const [atBen, atCara] = await Promise.all([widthAt(ben), widthAt(cara)]);
+    least = Math.min(least, atBen);
+    if (atCara < 960) fell = performance.now() - start;
+  }
+  t.diagnostic(`limited: fell after ${fell?.toFixed(0)} ms`);
+  const [atBen, atCara] = await Promise.all([watch(ben, ['anna/camera'], 3_000), watch(cara, ['anna/camera', 'anna/microphone'], 3_000)]);
+  t.diagnostic(`ben ${describe(atBen)}; cara ${describe(atCara)}; ${describeStats(await meeting.network.stats())}`);
+
+  await meeting.network.set({}, { down: CLEAN });
+  const freed = performance.now();
+  let rose;
+  while (rose === undefined && performance.now() - freed < 30_000) {
+    if (await large(cara)) rose = performance.now() - freed;
+  }
+  t.diagnostic(`free again: recovered after ${rose?.toFixed(0)} ms`);
+  assert.ok(fell < FALLS_WITHIN_MS && rose < RECOVERS_WITHIN_MS, `fell after ${fell}, recovered after ${rose} ms`);
+  assert.ok(atCara['anna/camera'].fps >= 5, 'the smaller layer runs');
+  assert.ok(least >= 960, `ben's picture became ${least} wide`);
+});
+
+test('on a megabit the shared screen keeps every line and the sound stays whole, and the cameras give way', meeting.when('share'), async (t) => {
+  const names = ['ben', 'cara', 'dora', 'eva'];
+  // They only send: whoever decodes five pictures four times measures this machine.
+  const grants = { canSubscribe: false };
+  const options = { video: 'low', codec: 'vp8' };
+  await Promise.all(names.map((name) => meeting.openNear('share', name, { grants, options, page: {} })));
+  // About 500 kbit/s; with four cameras of 120 and five microphones of 75 (Opus with RED) it is more than the line has.
+  const sharing = { init: fakeSources, initArgument: { screen: { fps: 2, detail: 340 } } };
+  const anna = await meeting.openNear('share', 'anna', { grants, options, page: sharing });
+  await anna.getByRole('button', { name: 'Camera', exact: true }).click();
+  await anna.getByRole('button', { name: 'Share screen', exact: true }).click();
+  const olga = await meeting.openBehind('share', 'olga', { grants: OBSERVER, page: { viewport: { width: 1_920, height: 1_080 } } });
+  const cameras = names.map((name) => `${name}/camera`);
+  const sounds = [...names, 'anna'].map((name) => `${name}/microphone`);
+  const tracks = ['anna/screen_share', ...cameras, ...sounds];
+  await until('everything arrives', async () => {
+    const now = await quality(olga);
+    return tracks.every((track) => now[track]?.frames > 0 || now[track]?.samples > 0) && now['anna/screen_share'].height === 1_080;
+  }, 60_000);
+  const free = await watch(olga, tracks, 5_000);
+  t.diagnostic(`free: ${describe(free)}`);
+
+  await meeting.network.set({}, { down: lineOf(1_000_000) });
+  const settling = await watch(olga, tracks, 5_000);
+  t.diagnostic(`settling: ${describe(settling)}`);
+  const limited = await watch(olga, tracks, 10_000);
+  t.diagnostic(`limited: ${describe(limited)}`);
+  t.diagnostic(describeStats(await meeting.network.stats()));
+  const bpsOf = (seen) => cameras.reduce((sum, track) => sum + seen[track].bps, 0);
+  assert.deepEqual(limited['anna/screen_share'].sizes, ['1920x1080']);
+  assert.ok(limited['anna/screen_share'].fps >= 1, 'the shared screen goes on');
+  for (const track of sounds) assert.ok(limited[track].concealed < 0.01, `${track} is whole`);
+  assert.ok(bpsOf(limited) < bpsOf(free), 'the cameras give way');
+});
