@@ -3,6 +3,7 @@
 use super::participant::{Participant, ParticipantKey};
 use super::peer::{Peer, PeerState};
 use super::permission::Permission;
+use super::quality::Quality;
 use super::{Effect, Now, Room, SessionId, limits, profile, track};
 use crate::negotiation::Role;
 use crate::stats::SessionEnd;
@@ -117,6 +118,8 @@ impl Room {
         };
         self.attach(now, key, session);
         self.tell_state(key);
+        self.tell_qualities(now, &[key]);
+        self.tell_all_qualities(key);
         self.restart_receiving(key);
         Ok(())
     }
@@ -152,6 +155,7 @@ impl Room {
             wishes: HashMap::new(),
             audience: None,
             last_reliable_sequence: 0,
+            quality: Quality::default(),
         };
         self.sessions.insert(session, key);
         self.participants.insert(key, participant);
@@ -199,6 +203,7 @@ impl Room {
     /// Gives a participant a new session; the older one, if any, is closed without a word: its client is gone.
     fn attach(&mut self, now: Now, key: ParticipantKey, session: SessionId) {
         let Some(participant) = self.participants.get_mut(&key) else { return };
+        participant.quality.away_since = None;
         let older = participant.session.replace(session);
         participant.expires_at = match participant.state {
             State::Active => None,

@@ -18,6 +18,7 @@ impl Room {
         let Some(key) = self.sessions.remove(&session) else { return };
         let Some(participant) = self.participants.get_mut(&key) else { return };
         participant.session = None;
+        participant.quality.away_since = Some(now.instant);
         // Nobody is there to answer; whoever comes back is offered anew.
         if let Some(peer) = &mut participant.subscriber {
             peer.answer_due = None;
@@ -47,6 +48,7 @@ impl Room {
             }
             Event::TrackStarted { .. } => {}
             Event::AudioLevels { levels } => self.handle_audio_levels(&levels),
+            Event::Figures { figures } => self.handle_figures(now, &figures),
         }
     }
 
@@ -175,6 +177,7 @@ impl Room {
         participant.state = State::Active;
         self.announce(key);
         self.announce_to_self(key);
+        self.tell_all_qualities(key);
     }
 
     /// The client is told to join anew; whoever does not is removed when the window ends. A client that closed in order is

@@ -13,6 +13,7 @@
 //! subscribe    who receives what, at which quality
 //! data         packets on data channels
 //! speakers     who is speaking
+//! quality      how well everybody is connected
 //! profile      names, metadata, attributes
 //! lifecycle    sessions lost, connections ended, participants removed, rooms closed
 //! admin        what hosts do over the server API
@@ -30,6 +31,7 @@ mod peer;
 pub mod permission;
 mod profile;
 mod publish;
+mod quality;
 mod signal;
 mod speakers;
 mod subscribe;

@@ -3,6 +3,7 @@
 use super::SessionId;
 use super::peer::Peer;
 use super::permission::Permission;
+use super::quality::Quality;
 use super::track::Track;
 use consilium_media_core::ids::{PeerId, SubscriptionId, TrackId};
 use consilium_media_core::params::LayerLimit;
@@ -45,6 +46,7 @@ pub(super) struct Participant {
     pub(super) audience: Option<SubscriptionPermission>,
     /// Sequence of the last reliable data packet that came, for a client that resumes.
     pub(super) last_reliable_sequence: u32,
+    pub(super) quality: Quality,
 }
 
 /// One track going to this participant.

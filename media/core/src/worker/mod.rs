@@ -6,6 +6,7 @@
 mod commands;
 mod deadlines;
 mod feedback;
+mod figures;
 mod forward;
 mod levels;
 mod media;
@@ -32,6 +33,7 @@ use crate::transport::ice;
 use crate::transport::identity::Identity;
 use crate::transport::srtp::{SrtpInbound, SrtpOutbound};
 use deadlines::Deadlines;
+use figures::Figures;
 use foldhash::fast::FixedState;
 use keys::{PeerKey, SubscriptionKey, TrackKey};
 use levels::Rooms;
@@ -95,6 +97,7 @@ pub struct Worker {
     peers_by_address: Table<SocketAddr, PeerKey>,
     peers_by_ufrag: Table<String, PeerKey>,
     rooms: Rooms,
+    figures: Figures,
     pending: Pending,
     deadlines: Deadlines,
     events: VecDeque<RoomEvent>,
@@ -121,6 +124,7 @@ impl Worker {
             peers_by_address: HashMap::with_hasher(hasher.clone()),
             peers_by_ufrag: HashMap::with_hasher(hasher.clone()),
             rooms: Rooms::new(hasher),
+            figures: Figures::default(),
             pending: Pending::default(),
             deadlines: Deadlines::new(config.start),
             events: VecDeque::new(),
@@ -156,7 +160,7 @@ impl Worker {
 
     /// When [`Worker::handle_timeout`] wants to be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.deadlines.next(), self.rooms.levels_due()].into_iter().flatten().min()
+        [self.deadlines.next(), self.rooms.levels_due(), self.figures.due()].into_iter().flatten().min()
     }
 
     pub fn handle_timeout(&mut self, now: Instant, out: &mut SendBatch) {
@@ -177,6 +181,7 @@ impl Worker {
             self.schedule_from(now + TIMER_GRANULARITY, key);
         }
         self.measure_levels(now);
+        self.measure_figures(now);
     }
 
     pub fn poll_event(&mut self) -> Option<RoomEvent> {
@@ -246,6 +251,7 @@ impl Worker {
                         peer.timers.report = Some(now + reports::FIRST_REPORT_DELAY);
                     }
                     self.stats.connected_peers += 1;
+                    self.figures.begin(now);
                     self.resume_subscriptions(now, key, out);
                     Event::PeerConnected { peer: id }
                 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod joining;
+mod life;
 mod media;
 mod property;
 mod sdp;
@@ -278,6 +279,11 @@ impl Stage {
     /// The receiving connection of a session's participant.
     fn peer(&self, session: SessionId) -> PeerId {
         let key = self.room.key_of(session).unwrap();
+        self.room.participants[&key].receiving().id
+    }
+
+    fn peer_of(&self, identity: &str) -> PeerId {
+        let key = self.room.by_identity(identity).unwrap();
         self.room.participants[&key].receiving().id
     }
 

@@ -1,6 +1,7 @@
 //! What the worker as a whole promises. Virtual time, real packets, no sockets.
 
 mod forwarding;
+mod life;
 mod repair;
 mod scene;
 
@@ -11,7 +12,7 @@ use crate::ids::{SeqNo, Ssrc, SubscriptionId, TrackId};
 use crate::limits::{AUDIO_LEVEL_WINDOW, KEYFRAME_REQUEST_INTERVAL};
 use crate::params::LayerLimit;
 use crate::wire::ntp::NtpTime;
-use crate::wire::rtcp::{RtcpPacket, RtcpWriter, compound};
+use crate::wire::rtcp::{ReportBlock, RtcpPacket, RtcpWriter, compound};
 use scene::*;
 use std::time::Duration;
 
