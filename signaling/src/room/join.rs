@@ -4,6 +4,7 @@ use super::participant::{Participant, ParticipantKey};
 use super::peer::{Peer, PeerState};
 use super::permission::Permission;
 use super::quality::Quality;
+use super::simulate::{OnResume, Simulation};
 use super::{Effect, Now, Room, SessionId, limits, profile, track};
 use crate::negotiation::Role;
 use crate::stats::SessionEnd;
@@ -117,10 +118,14 @@ impl Room {
             return Ok(());
         };
         self.attach(now, key, session);
+        if self.fails_resume(now, key, OnResume::BeforeMessages) {
+            return Ok(());
+        }
         self.tell_state(key);
         self.tell_qualities(now, &[key]);
         self.tell_all_qualities(key);
         self.restart_receiving(key);
+        self.fails_resume(now, key, OnResume::AfterMessages);
         Ok(())
     }
 
@@ -144,6 +149,7 @@ impl Room {
             client: join.client,
             state: State::Joining,
             joined_at_ms: now.unix_ms,
+            joined_at: now.instant,
             version: 0,
             session: Some(session),
             expires_at: now.instant.checked_add(limits::CONNECT_WINDOW),
@@ -155,7 +161,9 @@ impl Room {
             wishes: HashMap::new(),
             audience: None,
             last_reliable_sequence: 0,
+            received: None,
             quality: Quality::default(),
+            simulation: Simulation::default(),
         };
         self.sessions.insert(session, key);
         self.participants.insert(key, participant);
@@ -204,6 +212,7 @@ impl Room {
     fn attach(&mut self, now: Now, key: ParticipantKey, session: SessionId) {
         let Some(participant) = self.participants.get_mut(&key) else { return };
         participant.quality.away_since = None;
+        participant.received = None;
         let older = participant.session.replace(session);
         participant.expires_at = match participant.state {
             State::Active => None,

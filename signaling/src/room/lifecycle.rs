@@ -77,6 +77,7 @@ impl Room {
             let end = if unanswered { SessionEnd::NoAnswer } else { SessionEnd::MediaFailed };
             self.remove(now, key, reason, end);
         }
+        self.end_simulated_speech(now);
         if due(self.room_update_at) {
             self.announce_room();
         }
@@ -131,9 +132,12 @@ impl Room {
     /// Says goodbye to a participant's session, if it is there.
     fn dismiss(&mut self, key: ParticipantKey, reason: DisconnectReason, end: SessionEnd) {
         if reason != DisconnectReason::ClientInitiated {
-            // A failed connection can be made anew; everything else is meant.
+            // A failed connection can be made anew, and a server that stops may be back in a moment, or another in its
+            // place. Everything else is meant.
             let action = match reason {
-                DisconnectReason::ConnectionTimeout => leave_request::Action::Reconnect,
+                DisconnectReason::ConnectionTimeout | DisconnectReason::ServerShutdown => {
+                    leave_request::Action::Reconnect
+                }
                 _ => leave_request::Action::Disconnect,
             };
             let leave = LeaveRequest {

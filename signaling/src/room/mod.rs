@@ -12,9 +12,11 @@
 //! publish      tracks announced, carried, muted and ended
 //! subscribe    who receives what, at which quality
 //! data         packets on data channels
+//! replay       reliable ones of the last seconds
 //! speakers     who is speaking
 //! quality      how well everybody is connected
 //! profile      names, metadata, attributes
+//! simulate     faults on request
 //! lifecycle    sessions lost, connections ended, participants removed, rooms closed
 //! admin        what hosts do over the server API
 //! ```
@@ -32,7 +34,9 @@ pub mod permission;
 mod profile;
 mod publish;
 mod quality;
+mod replay;
 mod signal;
+mod simulate;
 mod speakers;
 mod subscribe;
 #[cfg(test)]
@@ -51,6 +55,7 @@ use livekit_protocol::signal_response::Message;
 use livekit_protocol::{IceServer, ParticipantUpdate, RoomUpdate, ServerInfo};
 use names::Names;
 use participant::{Participant, ParticipantKey};
+use replay::Replay;
 use speakers::Speakers;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -120,6 +125,8 @@ pub struct RoomSettings {
     pub departure_timeout: Duration,
     /// 0 is no limit but [`limits::PARTICIPANTS_MAX`].
     pub max_participants: u32,
+    /// Whether clients may ask for faults, to see whether they survive them.
+    pub simulate: bool,
 }
 
 /// What clients are told of the server.
@@ -159,6 +166,7 @@ pub struct Room {
     publishers: HashMap<TrackId, ParticipantKey>,
     track_sids: HashMap<String, TrackId>,
     speakers: Speakers,
+    replay: Replay,
     /// The time of the input under way.
     present: Instant,
     /// When an empty room ends.
@@ -195,6 +203,7 @@ impl Room {
             publishers: HashMap::new(),
             track_sids: HashMap::new(),
             speakers: Speakers::default(),
+            replay: Replay::default(),
             present: now.instant,
             room_update_at: None,
             effects: VecDeque::new(),
@@ -213,7 +222,8 @@ impl Room {
 
     pub fn poll_timeout(&self) -> Option<Instant> {
         let expiries = self.participants.values().filter_map(Participant::deadline);
-        expiries.chain(self.closes_at).chain(self.room_update_at).min()
+        let speeches = self.participants.values().filter_map(|participant| participant.simulation.deadline());
+        expiries.chain(speeches).chain(self.closes_at).chain(self.room_update_at).min()
     }
 
     pub fn participants_len(&self) -> usize {

@@ -1,9 +1,14 @@
 //! Connections that are bad, lost for a moment, and back.
 
+use super::media::{send, user_packet};
 use super::*;
+use crate::room::limits;
 use consilium_media_core::control::PeerFigures;
 use livekit_protocol::ConnectionQuality::{self, Excellent, Lost, Poor};
-use livekit_protocol::MuteTrackRequest;
+use livekit_protocol::leave_request::Action;
+use livekit_protocol::simulate_scenario::Scenario;
+use livekit_protocol::{DataChannelReceiveState, DataPacket, MuteTrackRequest, SimulateScenario, SyncState};
+use prost::Message as _;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -145,4 +150,147 @@ fn somebody_new_learns_how_the_others_are_and_nobody_of_the_hidden() {
     let own = stage.sid(hidden);
     assert_eq!(told(&stage, hidden, &own), [Lost]);
     assert!(told(&stage, both[0], &own).is_empty());
+}
+
+fn numbered(sequence: u32, text: &str) -> DataPacket {
+    DataPacket { sequence, ..user_packet(text, &[]) }
+}
+
+#[test]
+fn a_message_that_a_resumed_client_repeats_is_passed_on_once() {
+    let (mut stage, both, sid) = two();
+    for sequence in 1..=5 {
+        assert_eq!(send(&mut stage, both[0], 1, &numbered(sequence, "said")).len(), 1);
+    }
+    stage.room.handle_session_closed(stage.now, both[0]);
+    let again = stage.resume("alice", &sid);
+    let Some(Message::Reconnect(reconnect)) = stage.inbox(again).first() else { panic!("not resumed") };
+    assert_eq!(reconnect.last_message_seq, 5);
+    for sequence in 4..=7 {
+        let passed_on = send(&mut stage, again, 1, &numbered(sequence, "said")).len();
+        assert_eq!(passed_on, usize::from(sequence > 5), "{sequence}");
+    }
+    assert_eq!(stage.data_drops, [DataDrop::Duplicate; 2]);
+}
+
+/// Sequences sent to bob since the last look.
+fn sent_to_bob(stage: &mut Stage) -> Vec<u32> {
+    let bob = stage.peer_of("bob");
+    let commands = std::mem::take(&mut stage.commands);
+    let sent = commands.iter().filter_map(|command| match command {
+        Command::SendData { peer, payload, .. } if *peer == bob => Some(DataPacket::decode(payload.clone()).unwrap()),
+        _ => None,
+    });
+    sent.map(|packet| packet.sequence).collect()
+}
+
+#[test]
+fn what_was_under_way_on_a_replaced_channel_is_sent_again_and_nothing_else_is() {
+    for replaced_first in [false, true] {
+        let (mut stage, both, alice) = two();
+        let bob = stage.sid(both[1]);
+        (1..=5).for_each(|sequence| drop(send(&mut stage, both[0], 1, &numbered(sequence, "said"))));
+        let state = |publisher_sid: &str| SyncState {
+            datachannel_receive_states: vec![DataChannelReceiveState {
+                publisher_sid: publisher_sid.into(),
+                last_seq: 3,
+            }],
+            ..Default::default()
+        };
+        let mut again = stage.resume("bob", &bob);
+        stage.commands.clear();
+        stage.request(again, Request::SyncState(state(&alice)));
+        assert!(sent_to_bob(&mut stage).is_empty(), "the channel is still there");
+        if replaced_first {
+            again = stage.resume("bob", &bob);
+            stage.commands.clear();
+            stage.open_channels(again);
+            assert!(sent_to_bob(&mut stage).is_empty(), "nobody knows what it has");
+            stage.request(again, Request::SyncState(state(&alice)));
+        } else {
+            stage.open_channels(again);
+        }
+        assert_eq!(sent_to_bob(&mut stage), [4, 5]);
+        stage.open_channels(again);
+        assert!(sent_to_bob(&mut stage).is_empty());
+    }
+}
+
+fn simulate(stage: &mut Stage, session: SessionId, scenario: Scenario) {
+    stage.request(session, Request::Simulate(SimulateScenario { scenario: Some(scenario) }));
+}
+
+#[test]
+fn each_fault_that_a_client_asks_for_happens_to_it_alone() {
+    type Left = Option<Action>;
+    let told = |stage: &Stage, session| -> Left {
+        let leave = |message: &Message| match message {
+            Message::Leave(leave) => Some(leave.action()),
+            _ => None,
+        };
+        stage.inbox(session).iter().find_map(leave)
+    };
+    for (scenario, action, stays) in [
+        (Scenario::NodeFailure(true), None, false),
+        (Scenario::Migration(true), Some(Action::Resume), true),
+        (Scenario::ServerLeave(true), Some(Action::Disconnect), false),
+        (Scenario::LeaveRequestFullReconnect(true), Some(Action::Reconnect), false),
+    ] {
+        let (mut stage, both, sid) = two();
+        simulate(&mut stage, both[0], scenario);
+        assert_eq!((told(&stage, both[0]), told(&stage, both[1])), (action, None), "{scenario:?}");
+        assert_eq!(stage.clients[&both[0]].closed, Some(SessionEnd::Simulated));
+        assert_eq!(stage.clients[&both[1]].closed, None);
+        let again = stage.resume("alice", &sid);
+        assert_eq!(stage.clients[&again].closed.is_none(), stays, "{scenario:?}");
+    }
+}
+
+#[test]
+fn a_resume_fails_once_when_the_client_asked_for_that() {
+    for (scenario, heard) in
+        [(Scenario::DisconnectSignalOnResume(true), true), (Scenario::DisconnectSignalOnResumeNoMessages(true), false)]
+    {
+        let (mut stage, both, sid) = two();
+        simulate(&mut stage, both[0], scenario);
+        let failed = stage.resume("alice", &sid);
+        assert_eq!(stage.clients[&failed].closed, Some(SessionEnd::Simulated));
+        assert_eq!(!stage.inbox(failed).is_empty(), heard);
+        let again = stage.resume("alice", &sid);
+        assert_eq!(stage.clients[&again].closed, None);
+        stage.pass(limits::RESUME_WINDOW * 2);
+        assert_eq!(stage.sid(again), sid);
+    }
+}
+
+#[test]
+fn pretended_speech_is_told_to_its_speaker_and_ends() {
+    let (mut stage, both, _) = two();
+    let speech = |stage: &Stage, session| -> Vec<bool> {
+        let speakers = stage.inbox(session).iter().filter_map(|message| match message {
+            Message::SpeakersChanged(changed) => Some(changed.speakers[0].active),
+            _ => None,
+        });
+        speakers.collect()
+    };
+    (0..3).for_each(|_| simulate(&mut stage, both[0], Scenario::SpeakerUpdate(3)));
+    assert_eq!(speech(&stage, both[0]), [true]);
+    stage.pass(SECOND * 3);
+    assert_eq!(speech(&stage, both[0]), [true, false]);
+    simulate(&mut stage, both[0], Scenario::SpeakerUpdate(i32::MAX));
+    stage.pass(SECOND * 30);
+    assert_eq!(speech(&stage, both[0]), [true, false, true, false]);
+    assert!(speech(&stage, both[1]).is_empty());
+}
+
+#[test]
+fn no_fault_can_be_asked_for_where_the_operator_does_not_allow_it() {
+    let mut stage = Stage::with(RoomSettings { simulate: false, ..settings() });
+    let alice = stage.join("alice");
+    stage.connect(alice);
+    for scenario in [Scenario::NodeFailure(true), Scenario::ServerLeave(true), Scenario::SpeakerUpdate(3)] {
+        stage.forget_inboxes();
+        simulate(&mut stage, alice, scenario);
+        assert!(stage.inbox(alice).is_empty() && stage.clients[&alice].closed.is_none());
+    }
 }

@@ -87,6 +87,7 @@ fn settings() -> RoomSettings {
         empty_timeout: Duration::from_secs(300),
         departure_timeout: Duration::from_secs(20),
         max_participants: 0,
+        simulate: true,
     }
 }
 
