@@ -1,5 +1,5 @@
 /** What the page knows of a meeting: plain values, and how they are read out of the client's room. */
-import { Track } from 'livekit-client';
+import { ConnectionQuality, Track } from 'livekit-client';
 import type { LocalParticipant, Participant, RemoteParticipant, Room } from 'livekit-client';
 import type { DeviceProblem } from '../devices/problem';
 import type { Failure } from './failure';
@@ -16,11 +16,13 @@ export interface Person {
   screen: MediaTrack | undefined;
   sharing: boolean;
   paused: boolean;
+  /** Their connection is interrupted. */
+  lost: boolean;
   sound: MediaTrack[];
 }
 
 export type Said =
-  | { what: 'joined' | 'left' | 'sharing' | 'unshared'; name: string }
+  | { what: 'joined' | 'left' | 'lost' | 'sharing' | 'unshared'; name: string }
   | { what: 'entered' | 'muted-by-host' | 'reconnecting' | 'reconnected' }
   | { what: 'microphone.on' | 'microphone.off' | 'camera.on' | 'camera.off' };
 
@@ -39,6 +41,8 @@ export interface MeetingState {
   link: 'up' | 'reconnecting';
   people: Person[];
   may: Record<Ability, boolean>;
+  /** Identities of those whose sound and picture cannot be decrypted. */
+  unreadable: string[];
   soundBlocked: boolean;
   notice: Notice | undefined;
   announcements: Announcement[];
@@ -50,6 +54,7 @@ export const BEFORE: MeetingState = {
   link: 'up',
   people: [],
   may: { microphone: true, camera: true, screen: true },
+  unreadable: [],
   soundBlocked: false,
   notice: undefined,
   announcements: [],
@@ -102,6 +107,7 @@ function readPerson(participant: RemoteParticipant | LocalParticipant): Person {
     screen: screen?.isMuted === false ? screen.track : undefined,
     sharing: screen !== undefined && !screen.isMuted,
     paused: camera?.track?.streamState === Track.StreamState.Paused,
+    lost: !participant.isLocal && participant.connectionQuality === ConnectionQuality.Lost,
     sound: participant.isLocal ? [] : [...participant.audioTrackPublications.values()].flatMap((p) => (p.track ? [p.track] : [])),
   };
 }
