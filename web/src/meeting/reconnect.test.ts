@@ -18,10 +18,10 @@ it('tries at once, then ever more slowly, and never pauses long enough to miss a
   expect(pauses).toEqual([...pauses].sort((a, b) => a - b));
 });
 
-it('gives up after about a minute of refusals, however long the computer slept', () => {
+it('gives up after three quarters of a minute of refusals, however long the computer slept', () => {
   const sum = (list: number[]) => list.reduce((total, delay) => total + delay, 0);
-  expect(sum(delays(0.5))).toBeGreaterThan(45_000);
-  expect(sum(delays(0.5))).toBeLessThan(75_000);
+  expect(sum(delays(0.5))).toBeGreaterThan(35_000);
+  expect(sum(delays(0.5))).toBeLessThan(50_000);
 });
 
 it('spreads people who were cut off together', () => {

@@ -6,8 +6,8 @@ const FIRST_WITHIN_MS = 300;
 /** The library's own pauses grow to seven seconds; a network that is back would then go unnoticed for as long. */
 const SHORTEST_MS = 250;
 const LONGEST_MS = 1_500;
-/** About a minute without a server, and longer on a network that swallows everything. */
-const ATTEMPTS_MAX = 40;
+/** Three quarters of a minute without a server, and more on a network that swallows everything. */
+const ATTEMPTS_MAX = 30;
 
 export class Patience implements ReconnectPolicy {
   constructor(private readonly random: () => number = Math.random) {}
