@@ -92,10 +92,16 @@ async function tcpProxy(to) {
 async function udpProxy({ address, port }) {
   const upstreams = new Map();
   let silent = false;
+  let loseEvery = Infinity;
+  let passed = 0;
+  const loses = () => {
+    passed += 1;
+    return silent || passed % loseEvery === 0;
+  };
   const open = (client) => {
     const upstream = createSocket('udp4');
     upstream.on('message', (bytes) => {
-      if (!silent) front.send(bytes, client.port, client.address);
+      if (!loses()) front.send(bytes, client.port, client.address);
     });
     upstream.on('error', () => undefined);
     return upstream;
@@ -103,7 +109,7 @@ async function udpProxy({ address, port }) {
   const front = createSocket('udp4');
   front.on('error', () => undefined);
   front.on('message', (bytes, client) => {
-    if (silent) return;
+    if (loses()) return;
     const key = `${client.address}:${client.port}`;
     let upstream = upstreams.get(key);
     if (upstream === undefined) {
@@ -121,6 +127,10 @@ async function udpProxy({ address, port }) {
   return {
     silence: (on) => {
       silent = on;
+    },
+    /** One datagram of so many is lost, both ways together. */
+    lose: (every) => {
+      loseEvery = every;
     },
     /** As when a NAT forgets: what comes next comes from other ports, and what is sent to the old ones is lost. */
     rebind: forget,

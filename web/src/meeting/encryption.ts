@@ -2,7 +2,7 @@
  * End-to-end encryption: the key that the participants share, and the client library's machinery for it. The key stands in
  * the fragment of the address beside the invitation (`#TOKEN&e2ee=KEY`), which no server ever sees. It is never stored.
  */
-import { CryptorError, ExternalE2EEKeyProvider, isE2EESupported, type Room, type RoomOptions } from 'livekit-client';
+import { CryptorError, CryptorErrorReason, ExternalE2EEKeyProvider, isE2EESupported, type Room, type RoomOptions } from 'livekit-client';
 import EncryptionWorker from 'livekit-client/e2ee-worker?worker';
 
 const PARAMETER = 'e2ee=';
@@ -46,7 +46,21 @@ export class Encryption {
   }
 }
 
-/** Whose media cannot be decrypted; `undefined` where the error does not say. */
-export function identityOf(error: Error): string | undefined {
-  return error instanceof CryptorError ? error.participantIdentity : undefined;
+/** A wrong key fails for every frame; a single one may fail for other reasons. */
+const FAILURES_MIN = 3;
+const FAILURES_WITHIN_MS = 5_000;
+
+/** Tells a wrong key from a single frame that could not be decrypted. */
+export class Failures {
+  private readonly last = new Map<string, { count: number; at: number }>();
+
+  /** Takes an error of the library in; whose key is wrong, if that is what it means. */
+  note(error: Error, identity: string | undefined, now: number): string | undefined {
+    const whose = identity ?? (error instanceof CryptorError ? error.participantIdentity : undefined);
+    if (whose === undefined || (error instanceof CryptorError && error.reason !== CryptorErrorReason.InvalidKey)) return undefined;
+    const before = this.last.get(whose);
+    const count = before !== undefined && now - before.at < FAILURES_WITHIN_MS ? before.count + 1 : 1;
+    this.last.set(whose, { count, at: now });
+    return count >= FAILURES_MIN ? whose : undefined;
+  }
 }

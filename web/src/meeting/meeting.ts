@@ -21,7 +21,7 @@ import type { Media } from '../devices/media';
 import { classify } from '../devices/problem';
 import type { Options } from '../options';
 import { createStore, type Store } from '../store';
-import { Encryption, identityOf } from './encryption';
+import { Encryption, Failures } from './encryption';
 import { type Failure, failureOfConnect, failureOfDisconnect } from './failure';
 import { requestToken } from './invite';
 import { ANSWER_WITHIN_MS, Patience } from './reconnect';
@@ -251,7 +251,12 @@ export class Meeting {
     room.on(RoomEvent.TrackPublished, (track, who) => isScreen(track) && whenJoined({ what: 'sharing', name: nameOf(who) }));
     room.on(RoomEvent.TrackUnpublished, (track, who) => isScreen(track) && whenJoined({ what: 'unshared', name: nameOf(who) }));
     room.on(RoomEvent.ConnectionQualityChanged, (quality, who) => this.noticeLost(quality, who));
-    room.on(RoomEvent.EncryptionError, (error, who) => this.noticeUnreadable(room, who?.identity ?? identityOf(error)));
+    const failures = new Failures();
+    room.on(RoomEvent.EncryptionError, (error, who) => {
+      // Without a key of our own, the library does not say whose media it was.
+      const whose = this.encryption === undefined ? encryptedPeople(room) : [failures.note(error, who?.identity, performance.now())];
+      this.noticeUnreadable(room, whose.filter((one) => one !== undefined));
+    });
     room.on(RoomEvent.TrackMuted, (track, who) => this.noticeHostMute(track, who));
     room.on(RoomEvent.AudioPlaybackStatusChanged, () => this.store.set({ soundBlocked: !room.canPlaybackAudio }));
     room.on(RoomEvent.Disconnected, (reason?: DisconnectReason) => {
@@ -266,11 +271,11 @@ export class Meeting {
   }
 
   /** What somebody sends cannot be decrypted: one of us has the wrong key, or none. */
-  private noticeUnreadable(room: Room, identity: string | undefined): void {
+  private noticeUnreadable(room: Room, identities: string[]): void {
     const known = this.store.get().unreadable;
-    const identities = identity === undefined ? encryptedPeople(room) : [identity];
     const more = identities.filter((one) => one !== room.localParticipant.identity && !known.includes(one));
     if (this.current === room && more.length > 0) this.store.set({ unreadable: [...known, ...more] });
+    this.read(room);
   }
 
   private noticeHostMute(track: TrackPublication, who: Participant): void {
@@ -286,7 +291,7 @@ export class Meeting {
     queueMicrotask(() => {
       this.reading = false;
       if (this.current === room && this.store.get().phase === 'joined') {
-        this.store.set({ people: readPeople(room), may: readAbilities(room.localParticipant) });
+        this.store.set({ people: readPeople(room, this.encryption !== undefined), may: readAbilities(room.localParticipant) });
       }
     });
   }
