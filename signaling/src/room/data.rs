@@ -116,8 +116,14 @@ impl Room {
         self.advance_to_active(peer_id);
     }
 
-    /// A resumed client says what it has. The rest of what it says was kept here, so a copy of it tells nothing new.
+    /// A resumed client says what it has and what it wants. Its tracks and channels were kept here, so a copy of those tells
+    /// nothing new.
     pub(super) fn handle_sync_state(&mut self, key: ParticipantKey, state: SyncState) {
+        // What it asked for last may have been lost with its session. It names what differs from `auto_subscribe`.
+        let auto_subscribe = self.participants.get(&key).is_some_and(|participant| participant.auto_subscribe);
+        if let Some(subscription) = state.subscription.filter(|wanted| wanted.subscribe != auto_subscribe) {
+            self.handle_subscription(key, subscription);
+        }
         let Some(participant) = self.participants.get_mut(&key) else { return };
         let states = state.datachannel_receive_states.into_iter().take(limits::PARTICIPANTS_MAX);
         participant.received = Some(states.map(|state| (state.publisher_sid, state.last_seq)).collect());

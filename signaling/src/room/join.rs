@@ -1,5 +1,6 @@
 //! A participant comes, or comes back.
 
+use super::missed::Missed;
 use super::participant::{Participant, ParticipantKey};
 use super::peer::{Peer, PeerState};
 use super::permission::Permission;
@@ -162,6 +163,8 @@ impl Room {
             audience: None,
             last_reliable_sequence: 0,
             received: None,
+            missed: Missed::default(),
+            token_stale: false,
             quality: Quality::default(),
             simulation: Simulation::default(),
         };
@@ -182,6 +185,8 @@ impl Room {
             subscriber_primary: participant.subscriber.is_some(),
             ping_timeout: PING_TIMEOUT_S,
             ping_interval: PING_INTERVAL_S,
+            // `sif_trailer` stays empty. Clients that decrypt play a frame with that ending as it is: no such frame is ours,
+            // so there is no door to leave open for one.
             server_info: Some(self.server.info()),
             enabled_publish_codecs: enabled_codecs(),
             fast_publish: participant.permission.can_publish,
@@ -237,6 +242,12 @@ impl Room {
         let mut participants = vec![participant.info(&self.server.region)];
         participants.extend(self.others(key));
         self.tell(key, Message::Reconnect(reconnect));
+        // Before the client compares itself with how we see it: a host may have muted it.
+        let missed = self.participants.get_mut(&key).map(|participant| participant.missed.take());
+        missed.into_iter().flatten().for_each(|message| self.tell(key, message));
+        if self.participants[&key].token_stale {
+            self.refresh_token(key);
+        }
         self.tell(key, Message::Update(ParticipantUpdate { participants }));
         let room = Some(self.info());
         self.tell(key, Message::RoomUpdate(RoomUpdate { room }));

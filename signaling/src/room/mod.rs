@@ -15,6 +15,7 @@
 //! replay       reliable ones of the last seconds
 //! speakers     who is speaking
 //! quality      how well everybody is connected
+//! missed       what a client without a session was not told
 //! profile      names, metadata, attributes
 //! simulate     faults on request
 //! lifecycle    sessions lost, connections ended, participants removed, rooms closed
@@ -26,6 +27,7 @@ mod data;
 mod join;
 mod lifecycle;
 pub mod limits;
+mod missed;
 mod names;
 mod negotiate;
 mod participant;
@@ -269,10 +271,12 @@ impl Room {
         self.effects.push_back(Effect::Media(command));
     }
 
-    /// To one participant, if its session is there.
+    /// To one participant: now, or when its session is back.
     fn tell(&mut self, key: ParticipantKey, message: Message) {
-        if let Some(session) = self.participants.get(&key).and_then(|participant| participant.session) {
-            self.effects.push_back(Effect::ToClient { session, message: Box::new(message) });
+        let Some(participant) = self.participants.get_mut(&key) else { return };
+        match participant.session {
+            Some(session) => self.effects.push_back(Effect::ToClient { session, message: Box::new(message) }),
+            None => participant.missed.keep(message),
         }
     }
 

@@ -1,6 +1,7 @@
 //! One participant: who they are, what they publish and receive, and how they are connected.
 
 use super::SessionId;
+use super::missed::Missed;
 use super::peer::Peer;
 use super::permission::Permission;
 use super::quality::Quality;
@@ -50,6 +51,9 @@ pub(super) struct Participant {
     pub(super) last_reliable_sequence: u32,
     /// What a client that resumed has of each sender's reliable messages, until that was looked at.
     pub(super) received: Option<HashMap<String, u32>>,
+    pub(super) missed: Missed,
+    /// The client was not told of its present grants.
+    pub(super) token_stale: bool,
     pub(super) quality: Quality,
     pub(super) simulation: Simulation,
 }

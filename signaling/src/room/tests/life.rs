@@ -7,7 +7,10 @@ use consilium_media_core::control::PeerFigures;
 use livekit_protocol::ConnectionQuality::{self, Excellent, Lost, Poor};
 use livekit_protocol::leave_request::Action;
 use livekit_protocol::simulate_scenario::Scenario;
-use livekit_protocol::{DataChannelReceiveState, DataPacket, MuteTrackRequest, SimulateScenario, SyncState};
+use livekit_protocol::{
+    DataChannelReceiveState, DataPacket, MuteRoomTrackRequest, MuteTrackRequest, SimulateScenario,
+    SubscriptionPermission, SyncState, UpdateParticipantRequest, UpdateSubscription,
+};
 use prost::Message as _;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -214,6 +217,68 @@ fn what_was_under_way_on_a_replaced_channel_is_sent_again_and_nothing_else_is() 
         stage.open_channels(again);
         assert!(sent_to_bob(&mut stage).is_empty());
     }
+}
+
+#[test]
+fn what_a_host_or_another_client_changed_meanwhile_is_told_on_the_resume() {
+    let (mut stage, both, sid) = two();
+    let microphone = stage.published(both[0], "microphone").sid;
+    let camera = stage.publish(both[1], "camera", TrackSource::Camera);
+    stage.room.handle_session_closed(stage.now, both[0]);
+    stage.pump();
+    let mute = MuteRoomTrackRequest {
+        identity: "alice".into(),
+        track_sid: microphone.clone(),
+        muted: true,
+        ..Default::default()
+    };
+    stage.room.mute_published_track(&mute).unwrap();
+    stage
+        .room
+        .update_participant(UpdateParticipantRequest {
+            identity: "alice".into(),
+            name: "Dr Alice".into(),
+            ..Default::default()
+        })
+        .unwrap();
+    stage.request(both[1], Request::SubscriptionPermission(SubscriptionPermission::default()));
+    let again = stage.resume("alice", &sid);
+    let [
+        Message::Reconnect(_),
+        Message::Mute(mute),
+        Message::SubscriptionPermissionUpdate(permission),
+        Message::RefreshToken(_),
+        Message::Update(update),
+        ..,
+    ] = stage.inbox(again)
+    else {
+        panic!("{:?}", stage.inbox(again))
+    };
+    assert_eq!((mute.sid.as_str(), mute.muted), (microphone.as_str(), true));
+    assert_eq!((permission.track_sid.as_str(), permission.allowed), (camera.as_str(), false));
+    assert_eq!(update.participants[0].name, "Dr Alice");
+    // Once.
+    let third = stage.resume("alice", &sid);
+    assert!(matches!(stage.inbox(third), [Message::Reconnect(_), Message::Update(_), ..]));
+}
+
+#[test]
+fn a_wish_that_was_lost_with_the_session_holds_after_the_resume() {
+    let (mut stage, both, _) = two();
+    let track = stage.published(both[0], "microphone").sid;
+    let (bob, id) = (stage.sid(both[1]), stage.track(&track));
+    assert!(stage.receives(both[1]).contains(&id));
+    let again = stage.resume("bob", &bob);
+    let wanted = |subscribe, track_sids| {
+        Request::SyncState(SyncState {
+            subscription: Some(UpdateSubscription { track_sids, subscribe, ..Default::default() }),
+            ..Default::default()
+        })
+    };
+    stage.request(again, wanted(true, vec![track.clone()]));
+    assert!(stage.receives(again).contains(&id));
+    stage.request(again, wanted(false, vec![track]));
+    assert!(!stage.receives(again).contains(&id));
 }
 
 fn simulate(stage: &mut Stage, session: SessionId, scenario: Scenario) {

@@ -127,7 +127,10 @@ impl Stage {
                 }
                 Effect::Media(command) => self.commands.push(command),
                 Effect::DataDropped(reason) => self.data_drops.push(reason),
-                Effect::RefreshToken { session, .. } => assert!(self.clients.contains_key(&session)),
+                Effect::RefreshToken { session, .. } => {
+                    let client = self.clients.get_mut(&session).expect("a known session gets a token");
+                    client.inbox.push(Message::RefreshToken(String::new()));
+                }
                 Effect::Finished => self.finished = true,
             }
         }
