@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { closeAll, launchChromium, open } from './lib/chromium.mjs';
-import { events, lasting, seen, sid, watch } from './lib/life.mjs';
+import { events, lasting, seen, sendMessages, sid, watch } from './lib/life.mjs';
 import { endedWith, joined, keepsReceiving, seesAndHears, tileOf, timeUntil } from './lib/meeting.mjs';
 import { PROXIED, startProxy } from './lib/proxy.mjs';
 import { startServer } from './lib/server.mjs';
+import { until } from './lib/wait.mjs';
 
 const OUTAGE_MS = 8_000;
 const BACK_WITHIN_MS = 3_000;
@@ -32,6 +33,7 @@ for (const [mode, spc] of [['one peer connection', '1'], ['two peer connections'
     const shown = await timeUntil(ben, lost, 'visible', async () => proxy.silence(true));
     t.diagnostic(`"reconnecting" shows after ${shown.toFixed(0)} ms`);
     assert.ok(shown <= SEEN_WITHIN_MS);
+    await Promise.all([sendMessages(anna, 1, 0), sendMessages(ben, 1, 0)]);
     await over;
     const back = performance.now();
     proxy.silence(false);
@@ -40,6 +42,11 @@ for (const [mode, spc] of [['one peer connection', '1'], ['two peer connections'
     t.diagnostic(`media both ways ${took.toFixed(0)} ms after the outage`);
     await ben.waitForSelector(lost, { state: 'hidden' });
     t.diagnostic(`"reconnecting" gone ${(performance.now() - back).toFixed(0)} ms after the outage`);
+    for (const [page, from] of [[ben, 'anna'], [anna, 'ben']]) {
+      await until('the message is there', async () => (await seen(page)).messages.length > 0, 20_000);
+      t.diagnostic(`what ${from} said meanwhile arrived ${(performance.now() - back).toFixed(0)} ms after the outage`);
+      assert.deepEqual((await seen(page)).messages, [`${from} message 0`]);
+    }
     assert.equal(await sid(anna), before);
     assert.deepEqual((await events(ben, 'anna')).filter((what) => what.startsWith('participant')), []);
     t.diagnostic(`anna's own events: ${(await seen(anna)).events.map((event) => event.what).join(', ')}`);
