@@ -137,6 +137,7 @@ fn rooms_config(config: &Config) -> RoomsConfig {
         departure_timeout: config.departure_timeout(),
         max_participants: config.rooms.participants_max,
         max_rooms: config.rooms.rooms_max,
+        simulate: config.simulate(),
         ..RoomsConfig::default()
     }
 }

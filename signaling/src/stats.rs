@@ -75,6 +75,8 @@ labels!(
         /// A session was to be resumed that the server does not know.
         StateMismatch = "state_mismatch",
         Shutdown = "shutdown",
+        /// The client asked for a fault.
+        Simulated = "simulated",
     }
 );
 
@@ -88,6 +90,8 @@ labels!(
         Forbidden = "forbidden",
         /// Not on one of the channels of the client protocol.
         UnknownChannel = "unknown_channel",
+        /// Sent again by a client that resumed; it had arrived.
+        Duplicate = "duplicate",
     }
 );
 

@@ -84,6 +84,8 @@ pub struct RoomSettings {
     pub rooms_max: usize,
     /// Participants in a room; 0 leaves only the server's own bound.
     pub participants_max: u32,
+    /// Whether clients may ask for faults, to see whether they survive them. Absent: only with development credentials.
+    pub simulate: Option<bool>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -153,6 +155,7 @@ impl Default for Config {
                 // The design unit is one hospital trust with 132 meetings at peak; this is ten of them.
                 rooms_max: 1_500,
                 participants_max: 0,
+                simulate: None,
             },
             log: LogConfig { format: LogFormat::Text, filter: "info".into() },
         }
@@ -177,6 +180,10 @@ impl Config {
 
     pub fn open_rooms(&self) -> bool {
         self.open_rooms.unwrap_or(self.credential_source() == CredentialSource::Development)
+    }
+
+    pub fn simulate(&self) -> bool {
+        self.rooms.simulate.unwrap_or(self.credential_source() == CredentialSource::Development)
     }
 
     /// The address that media is bound to, per family.

@@ -305,7 +305,7 @@ impl World {
             Step::Limit { publisher, receiver, limit, paused } => {
                 let room = RoomId::new(self.scenario.people[receiver].room);
                 let subscription = subscription(publisher, receiver, MediaKind::Video);
-                self.command(room, Command::SetSubscription { subscription, paused, limit });
+                self.command(room, Command::SetSubscription { subscription, paused, limit, priority: 0 });
             }
             Step::Mute { publisher, muted } => {
                 let room = RoomId::new(self.scenario.people[publisher].room);

@@ -3,6 +3,7 @@ import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { App } from './app';
 import { Media } from './devices/media';
+import { Encryption, partFragment } from './meeting/encryption';
 import { readInvitation } from './meeting/invitation';
 import { chooseLogs, Meeting } from './meeting/meeting';
 import { parseOptions } from './options';
@@ -12,9 +13,10 @@ import './styles/index.scss';
 
 const options = parseOptions(location.search);
 const route = parseRoute(location.pathname);
-const invitation = readInvitation(location.hash);
+const fragment = partFragment(location.hash);
+const invitation = readInvitation(fragment.invitation);
 
-// The invitation is a secret: it must not stay in the address bar, the history or a copied link.
+// The invitation and the key are secrets: they must not stay in the address bar, the history or a copied link.
 if (location.hash !== '') history.replaceState(null, '', location.pathname + location.search);
 // Opening another invitation to the same room changes only the fragment, which does not reload a page by itself.
 addEventListener('hashchange', () => {
@@ -23,7 +25,8 @@ addEventListener('hashchange', () => {
 
 chooseLogs(options.debug);
 const media = new Media(options);
-const meeting = new Meeting(location.origin, options, media);
+const encryption = fragment.key === undefined ? undefined : new Encryption(fragment.key);
+const meeting = new Meeting(location.origin, options, media, encryption);
 if (options.debug) {
   Object.defineProperty(window, '__consilium', {
     value: {

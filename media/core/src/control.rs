@@ -3,6 +3,7 @@
 use crate::ids::{PeerId, RoomId, SubscriptionId, TrackId};
 use crate::params::{IceCredentials, LayerLimit, ReceiveSection, RemoteParameters, SendParameters};
 use bytes::Bytes;
+use std::time::Duration;
 
 /// What the control side asks for. A command that names something unknown (it may have ended meanwhile) does nothing and
 /// is counted.
@@ -148,6 +149,26 @@ pub enum Event {
     AudioLevels {
         levels: Vec<TrackLevel>,
     },
+    /// How the room's connected peers fared since the last such event, about [`crate::limits::FIGURES_INTERVAL`] ago. One of
+    /// them may be left out when the control side is behind.
+    Figures {
+        figures: Vec<PeerFigures>,
+    },
+}
+
+/// How one connection fares.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct PeerFigures {
+    pub peer: PeerId,
+    /// Since the last authenticated sign of life: a connectivity check, a media packet or a report. Checks come every 2.5 s (measured,
+    /// Chromium) to 5 s (RFC 7675 section 5.1).
+    pub silent_for: Duration,
+    /// Share of the packets it sent that did not come at the first attempt, 0 to 1; `None` when it sent nothing.
+    pub loss_up: Option<f32>,
+    /// Share of what was sent to it that did not come, as it says itself; `None` when it said nothing.
+    pub loss_down: Option<f32>,
+    /// The last one measured.
+    pub rtt: Option<Duration>,
 }
 
 /// Loudness of one track.

@@ -34,5 +34,7 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 pub const CONSENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Window over which loudness is averaged; the SDKs' protocol expects about 400 ms.
 pub const AUDIO_LEVEL_WINDOW: Duration = Duration::from_millis(400);
+/// Between two reports on how connections fare: somebody whose line is cut shows as such within a few seconds.
+pub const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
 /// Least time between two keyframe requests for one encoding: a keyframe costs the publisher several times a delta frame.
 pub const KEYFRAME_REQUEST_INTERVAL: Duration = Duration::from_millis(500);

@@ -92,6 +92,7 @@ impl EventQueue {
         match event {
             // A newer one follows within its window.
             Event::AudioLevels { levels } => !levels.is_empty(),
+            Event::Figures { .. } => true,
             Event::Data { peer, channel, .. } => {
                 self.lossy.get(peer).is_some_and(|channels| channels.contains(channel))
             }

@@ -162,8 +162,9 @@ impl Room {
         self.renegotiate_all();
     }
 
-    fn refresh_token(&mut self, key: ParticipantKey) {
-        let Some(participant) = self.participants.get(&key) else { return };
+    pub(super) fn refresh_token(&mut self, key: ParticipantKey) {
+        let Some(participant) = self.participants.get_mut(&key) else { return };
+        participant.token_stale = participant.session.is_none();
         if let Some(session) = participant.session {
             let grants = Box::new(RefreshedGrants {
                 permission: participant.permission.clone(),

@@ -2,17 +2,19 @@
 
 use super::participant::ParticipantKey;
 use super::peer::{LOSSY_LABEL, RELIABLE_LABEL};
+use super::replay::Returning;
 use super::{Effect, Room, limits};
 use crate::stats::DataDrop;
 use bytes::Bytes;
 use consilium_media_core::control::{Command, DataChannelId};
 use consilium_media_core::ids::PeerId;
-use livekit_protocol::DataPacket;
 use livekit_protocol::data_packet::Value;
+use livekit_protocol::{DataPacket, SyncState};
 use prost::Message as _;
 use std::collections::HashSet;
 
 /// Whom a packet goes to.
+#[derive(Clone)]
 pub(super) struct Destinations {
     identities: HashSet<String>,
     sids: HashSet<String>,
@@ -23,7 +25,7 @@ impl Destinations {
         Self { identities: identities.into_iter().collect(), sids: sids.into_iter().collect() }
     }
 
-    fn includes(&self, identity: &str, sid: &str) -> bool {
+    pub(super) fn includes(&self, identity: &str, sid: &str) -> bool {
         (self.identities.is_empty() && self.sids.is_empty())
             || self.identities.contains(identity)
             || self.sids.contains(sid)
@@ -56,6 +58,10 @@ impl Room {
         }
         let mut packet = DataPacket::decode(payload.clone()).map_err(|_| DataDrop::Malformed)?;
         if label == RELIABLE_LABEL && packet.sequence != 0 {
+            // A client that resumes sends again what it does not know to have arrived.
+            if packet.sequence <= participant.last_reliable_sequence {
+                return Err(DataDrop::Duplicate);
+            }
             participant.last_reliable_sequence = packet.sequence;
         }
         packet.participant_identity.clone_from(&participant.identity);
@@ -75,6 +81,9 @@ impl Room {
         packet: &DataPacket,
     ) {
         let payload = Bytes::from(packet.encode_to_vec());
+        if label == RELIABLE_LABEL && packet.sequence != 0 {
+            self.replay.keep(self.present, &packet.participant_sid, packet.sequence, destinations, payload.clone());
+        }
         for (&key, participant) in &mut self.participants {
             let admitted = from.is_none() || participant.permission.can_subscribe;
             if from == Some(key) || !admitted || !destinations.includes(&participant.identity, &participant.sid) {
@@ -93,15 +102,53 @@ impl Room {
     }
 
     /// A channel opened: what was said to the participant since it joined can be sent.
-    pub(super) fn handle_channel_opened(&mut self, peer: PeerId, channel: DataChannelId, label: String) {
-        if let Some(peer) = self.peer_mut(peer) {
-            let early = if label == RELIABLE_LABEL { peer.take_early() } else { Vec::new() };
+    pub(super) fn handle_channel_opened(&mut self, peer_id: PeerId, channel: DataChannelId, label: String) {
+        if let Some(peer) = self.peer_mut(peer_id) {
+            let is_reliable = label == RELIABLE_LABEL;
+            let early = if is_reliable { peer.take_early() } else { Vec::new() };
             peer.channel_opened(label, channel);
-            let peer = peer.id;
-            let send = |payload| Effect::Media(Command::SendData { peer, channel, binary: true, payload });
+            if is_reliable {
+                self.replay_missed(peer_id);
+            }
+            let send = |payload| Effect::Media(Command::SendData { peer: peer_id, channel, binary: true, payload });
             self.effects.extend(early.into_iter().map(send));
         }
-        self.advance_to_active(peer);
+        self.advance_to_active(peer_id);
+    }
+
+    /// A resumed client says what it has and what it wants. Its tracks and channels were kept here, so a copy of those tells
+    /// nothing new.
+    pub(super) fn handle_sync_state(&mut self, key: ParticipantKey, state: SyncState) {
+        // What it asked for last may have been lost with its session. It names what differs from `auto_subscribe`.
+        let auto_subscribe = self.participants.get(&key).is_some_and(|participant| participant.auto_subscribe);
+        if let Some(subscription) = state.subscription.filter(|wanted| wanted.subscribe != auto_subscribe) {
+            self.handle_subscription(key, subscription);
+        }
+        let Some(participant) = self.participants.get_mut(&key) else { return };
+        let states = state.datachannel_receive_states.into_iter().take(limits::PARTICIPANTS_MAX);
+        participant.received = Some(states.map(|state| (state.publisher_sid, state.last_seq)).collect());
+        let peer = participant.receiving().id;
+        self.replay_missed(peer);
+    }
+
+    /// What was under way on a channel that the client has replaced is sent again, once the client has said what it has.
+    fn replay_missed(&mut self, peer: PeerId) {
+        let Some(participant) = self.peers.get(&peer).and_then(|key| self.participants.get_mut(key)) else { return };
+        let (Some(received), receiving) = (&participant.received, participant.receiving()) else { return };
+        let Some(channel) = receiving.channel(RELIABLE_LABEL).filter(|_| receiving.id == peer) else { return };
+        if !receiving.reliable_replaced || !participant.permission.can_subscribe {
+            return;
+        }
+        let returning = Returning {
+            identity: &participant.identity,
+            sid: &participant.sid,
+            joined_at: participant.joined_at,
+            received,
+        };
+        let send = |payload| Effect::Media(Command::SendData { peer, channel, binary: true, payload });
+        self.effects.extend(self.replay.missed(&returning).map(send));
+        participant.received = None;
+        participant.receiving_mut().reliable_replaced = false;
     }
 }
 

@@ -18,6 +18,7 @@ impl Room {
         let Some(key) = self.sessions.remove(&session) else { return };
         let Some(participant) = self.participants.get_mut(&key) else { return };
         participant.session = None;
+        participant.quality.away_since = Some(now.instant);
         // Nobody is there to answer; whoever comes back is offered anew.
         if let Some(peer) = &mut participant.subscriber {
             peer.answer_due = None;
@@ -50,6 +51,7 @@ impl Room {
             }
             Event::TrackStarted { .. } => {}
             Event::AudioLevels { levels } => self.handle_audio_levels(&levels),
+            Event::Figures { figures } => self.handle_figures(now, &figures),
         }
     }
 
@@ -78,6 +80,7 @@ impl Room {
             let end = if unanswered { SessionEnd::NoAnswer } else { SessionEnd::MediaFailed };
             self.remove(now, key, reason, end);
         }
+        self.end_simulated_speech(now);
         if due(self.room_update_at) {
             self.announce_room();
         }
@@ -133,9 +136,12 @@ impl Room {
     /// Says goodbye to a participant's session, if it is there.
     fn dismiss(&mut self, key: ParticipantKey, reason: DisconnectReason, end: SessionEnd) {
         if reason != DisconnectReason::ClientInitiated {
-            // A failed connection can be made anew; everything else is meant.
+            // A failed connection can be made anew, and a server that stops may be back in a moment, or another in its
+            // place. Everything else is meant.
             let action = match reason {
-                DisconnectReason::ConnectionTimeout => leave_request::Action::Reconnect,
+                DisconnectReason::ConnectionTimeout | DisconnectReason::ServerShutdown => {
+                    leave_request::Action::Reconnect
+                }
                 _ => leave_request::Action::Disconnect,
             };
             let leave = LeaveRequest {
@@ -179,6 +185,7 @@ impl Room {
         participant.state = State::Active;
         self.announce(key);
         self.announce_to_self(key);
+        self.tell_all_qualities(key);
     }
 
     /// The client is told to join anew; whoever does not is removed when the window ends. A client that closed in order is

@@ -38,9 +38,10 @@ pub const CHANNELS_PER_PEER_MAX: usize = 8;
 /// m-sections asked for in one message: what a client must add before it can receive everything.
 pub const SECTIONS_REQUEST_MAX: u32 = 64;
 
-/// How long a participant without a working session or connection is kept. The SDKs try to resume for about ten seconds
-/// before they join anew.
-pub const RESUME_WINDOW: Duration = Duration::from_secs(10);
+/// How long a participant without a working session or connection is kept. Ten seconds without a network, and three for the
+/// client's next attempt to come through; more would leave closed laptops in the room. With the 15 s in which a client may
+/// send nothing, one that is suspended leaves after 30 s at most.
+pub const RESUME_WINDOW: Duration = Duration::from_secs(15);
 /// How long a client that closed its connection in order is kept while its goodbye is on its way over the WebSocket. On the
 /// same host the goodbye comes a few milliseconds later; this is a bad mobile line's round trip and a retransmission.
 pub const GOODBYE_WINDOW: Duration = Duration::from_secs(2);

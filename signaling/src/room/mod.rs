@@ -12,8 +12,12 @@
 //! publish      tracks announced, carried, muted and ended
 //! subscribe    who receives what, at which quality
 //! data         packets on data channels
+//! replay       reliable ones of the last seconds
 //! speakers     who is speaking
+//! quality      how well everybody is connected
+//! missed       what a client without a session was not told
 //! profile      names, metadata, attributes
+//! simulate     faults on request
 //! lifecycle    sessions lost, connections ended, participants removed, rooms closed
 //! admin        what hosts do over the server API
 //! ```
@@ -24,6 +28,7 @@ mod dynacast;
 mod join;
 mod lifecycle;
 pub mod limits;
+mod missed;
 mod names;
 mod negotiate;
 mod participant;
@@ -31,7 +36,10 @@ mod peer;
 pub mod permission;
 mod profile;
 mod publish;
+mod quality;
+mod replay;
 mod signal;
+mod simulate;
 mod speakers;
 mod subscribe;
 #[cfg(test)]
@@ -51,6 +59,7 @@ use livekit_protocol::signal_response::Message;
 use livekit_protocol::{IceServer, ParticipantUpdate, RoomUpdate, ServerInfo};
 use names::Names;
 use participant::{Participant, ParticipantKey};
+use replay::Replay;
 use speakers::Speakers;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -120,6 +129,8 @@ pub struct RoomSettings {
     pub departure_timeout: Duration,
     /// 0 is no limit but [`limits::PARTICIPANTS_MAX`].
     pub max_participants: u32,
+    /// Whether clients may ask for faults, to see whether they survive them.
+    pub simulate: bool,
 }
 
 /// What clients are told of the server.
@@ -160,6 +171,7 @@ pub struct Room {
     track_sids: HashMap<String, TrackId>,
     speakers: Speakers,
     dynacast: Dynacast,
+    replay: Replay,
     /// The time of the input under way.
     present: Instant,
     /// When an empty room ends.
@@ -197,6 +209,7 @@ impl Room {
             track_sids: HashMap::new(),
             speakers: Speakers::default(),
             dynacast: Dynacast::default(),
+            replay: Replay::default(),
             present: now.instant,
             room_update_at: None,
             effects: VecDeque::new(),
@@ -218,7 +231,9 @@ impl Room {
 
     pub fn poll_timeout(&self) -> Option<Instant> {
         let expiries = self.participants.values().filter_map(Participant::deadline);
-        expiries.chain(self.closes_at).chain(self.room_update_at).chain(self.demand_due()).min()
+        let speeches = self.participants.values().filter_map(|participant| participant.simulation.deadline());
+        let own = [self.closes_at, self.room_update_at, self.demand_due()];
+        expiries.chain(speeches).chain(own.into_iter().flatten()).min()
     }
 
     pub fn participants_len(&self) -> usize {
@@ -264,10 +279,12 @@ impl Room {
         self.effects.push_back(Effect::Media(command));
     }
 
-    /// To one participant, if its session is there.
+    /// To one participant: now, or when its session is back.
     fn tell(&mut self, key: ParticipantKey, message: Message) {
-        if let Some(session) = self.participants.get(&key).and_then(|participant| participant.session) {
-            self.effects.push_back(Effect::ToClient { session, message: Box::new(message) });
+        let Some(participant) = self.participants.get_mut(&key) else { return };
+        match participant.session {
+            Some(session) => self.effects.push_back(Effect::ToClient { session, message: Box::new(message) }),
+            None => participant.missed.keep(message),
         }
     }
 

@@ -1,8 +1,11 @@
 //! One participant: who they are, what they publish and receive, and how they are connected.
 
 use super::SessionId;
+use super::missed::Missed;
 use super::peer::Peer;
 use super::permission::Permission;
+use super::quality::Quality;
+use super::simulate::Simulation;
 use super::track::Track;
 use consilium_media_core::ids::{PeerId, SubscriptionId, TrackId};
 use consilium_media_core::params::LayerLimit;
@@ -26,6 +29,7 @@ pub(super) struct Participant {
     pub(super) client: ClientInfo,
     pub(super) state: State,
     pub(super) joined_at_ms: i64,
+    pub(super) joined_at: Instant,
     /// Grows with every change that others are told of.
     pub(super) version: u32,
     /// `None` while the WebSocket is away.
@@ -46,6 +50,13 @@ pub(super) struct Participant {
     pub(super) audience: Option<SubscriptionPermission>,
     /// Sequence of the last reliable data packet that came, for a client that resumes.
     pub(super) last_reliable_sequence: u32,
+    /// What a client that resumed has of each sender's reliable messages, until that was looked at.
+    pub(super) received: Option<HashMap<String, u32>>,
+    pub(super) missed: Missed,
+    /// The client was not told of its present grants.
+    pub(super) token_stale: bool,
+    pub(super) quality: Quality,
+    pub(super) simulation: Simulation,
 }
 
 /// One track going to this participant.

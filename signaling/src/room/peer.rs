@@ -50,6 +50,9 @@ pub(super) struct Peer {
     pub(super) offers_sent: u32,
     /// Whether the media core was told of sections that the client sends on.
     pub(super) receives: bool,
+    /// The channel for reliable messages is not the first one: what was under way on the one before is lost.
+    pub(super) reliable_replaced: bool,
+    had_reliable: bool,
     channels: HashMap<String, DataChannelId>,
     /// Reliable packets that came before the channel for them was open, oldest first.
     early: Vec<Bytes>,
@@ -72,6 +75,8 @@ impl Peer {
             answer_due: None,
             offers_sent: 0,
             receives: false,
+            reliable_replaced: false,
+            had_reliable: false,
             channels: HashMap::new(),
             early: Vec::new(),
             early_bytes: 0,
@@ -88,6 +93,9 @@ impl Peer {
 
     /// A label opened anew replaces the channel that had it before: clients reopen channels after a failed one.
     pub(super) fn channel_opened(&mut self, label: String, channel: DataChannelId) {
+        if label == RELIABLE_LABEL {
+            self.reliable_replaced |= std::mem::replace(&mut self.had_reliable, true);
+        }
         if self.channels.len() < limits::CHANNELS_PER_PEER_MAX || self.channels.contains_key(&label) {
             self.channels.insert(label, channel);
         }

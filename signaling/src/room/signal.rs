@@ -35,11 +35,10 @@ impl Room {
                 let request = request_response::Request::PublishDataTrack(request);
                 self.respond(key, 0, Reason::UnsupportedType, "data tracks are not supported", Some(request));
             }
-            // The state of a resumed session was kept here, so a copy of it tells nothing new. Layers that are sent are
-            // seen in the packets. The rest asks for what this server does not have.
-            Request::SyncState(_)
-            | Request::UpdateLayers(_)
-            | Request::Simulate(_)
+            Request::SyncState(state) => self.handle_sync_state(key, state),
+            Request::Simulate(request) => self.handle_simulate(now, key, &request),
+            // Layers that are sent are seen in the packets. The rest asks for what this server does not have.
+            Request::UpdateLayers(_)
             | Request::UnpublishDataTrackRequest(_)
             | Request::UpdateDataSubscription(_)
             | Request::StoreDataBlobRequest(_)

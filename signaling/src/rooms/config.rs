@@ -18,6 +18,8 @@ pub struct RoomsConfig {
     pub max_participants: u32,
     /// Rooms at a time.
     pub max_rooms: usize,
+    /// Whether clients may ask for faults (`SimulateScenario`).
+    pub simulate: bool,
     /// Name of this server, told to clients.
     pub node: String,
     pub region: String,
@@ -35,6 +37,7 @@ impl Default for RoomsConfig {
             max_participants: 0,
             // The design unit is one hospital trust with 132 meetings at peak; this is ten of them.
             max_rooms: 1_500,
+            simulate: false,
             node: "node".to_owned(),
             region: String::new(),
             version: FEATURE_LEVEL.to_owned(),

@@ -53,6 +53,8 @@ struct Waiting {
     events: VecDeque<Event>,
     /// The last loudness report. It stands for those before.
     levels: Option<Event>,
+    /// The last report on how connections fare, likewise.
+    figures: Option<Event>,
     message_bytes: usize,
     /// Channels whose messages may be lost: the event of a message does not say so.
     lossy: HashMap<PeerId, Vec<DataChannelId>>,
@@ -93,12 +95,8 @@ impl Inbox {
 impl Waiting {
     fn bring(&mut self, event: Event) -> Brought {
         match &event {
-            Event::AudioLevels { .. } => {
-                return match self.levels.replace(event) {
-                    Some(_) => Brought::Dropped,
-                    None => Brought::Kept,
-                };
-            }
+            Event::AudioLevels { .. } => return replace(&mut self.levels, event),
+            Event::Figures { .. } => return replace(&mut self.figures, event),
             Event::Data { peer, channel, payload, .. } => {
                 let lossy = self.lossy.get(peer).is_some_and(|channels| channels.contains(channel));
                 if self.overruns.contains_key(peer) || (lossy && !self.has_room(LOSSY_EVENTS_MAX, LOSSY_BYTES_MAX)) {
@@ -136,7 +134,7 @@ impl Waiting {
             *overrun = Overrun::Told;
             return Some(Incoming::Overrun(peer));
         }
-        let event = self.events.pop_front().or_else(|| self.levels.take())?;
+        let event = self.events.pop_front().or_else(|| self.levels.take()).or_else(|| self.figures.take())?;
         if let Event::Data { payload, .. } = &event {
             self.message_bytes = self.message_bytes.saturating_sub(payload.len());
         }
@@ -160,6 +158,13 @@ impl Waiting {
         if reliability == Reliability::Lossy && (self.lossy.len() < LOSSY_PEERS_MAX || self.lossy.contains_key(&peer)) {
             self.lossy.entry(peer).or_default().push(channel);
         }
+    }
+}
+
+fn replace(kept: &mut Option<Event>, event: Event) -> Brought {
+    match kept.replace(event) {
+        Some(_) => Brought::Dropped,
+        None => Brought::Kept,
     }
 }
 

@@ -205,6 +205,7 @@ impl Rooms {
             empty_timeout: self.inner.config.empty_timeout,
             departure_timeout: self.inner.config.departure_timeout,
             max_participants: self.inner.config.max_participants,
+            simulate: self.inner.config.simulate,
         }
     }
 

@@ -195,7 +195,7 @@ fn close_code(end: SessionEnd) -> u16 {
         | SessionEnd::RoomDeleted
         | SessionEnd::MediaFailed
         | SessionEnd::StateMismatch => 1000,
-        SessionEnd::Shutdown => 1001,
+        SessionEnd::Shutdown | SessionEnd::Simulated => 1001,
         SessionEnd::Malformed => 1007,
         SessionEnd::PingTimeout
         | SessionEnd::SlowReader

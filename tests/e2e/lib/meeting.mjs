@@ -80,9 +80,9 @@ export async function endedWith(page, failure, withinMs = 10_000) {
 const NEVER_AFTER_MS = 15_000;
 
 /** How long a selector takes to appear or go, in ms from before `action`. */
-export async function timeUntil(page, selector, state, action = async () => {}) {
+export async function timeUntil(page, selector, state, action = async () => {}, withinMs = NEVER_AFTER_MS) {
   const start = performance.now();
-  const seen = page.waitForSelector(selector, { state, timeout: NEVER_AFTER_MS });
+  const seen = page.waitForSelector(selector, { state, timeout: withinMs });
   await Promise.all([action(), seen]);
   return performance.now() - start;
 }

@@ -36,11 +36,15 @@ export async function startServer({ mediaAddress = '127.0.0.1', httpAddress = '1
   const file = join(folder, 'consilium.toml');
   await writeFile(file, Object.entries(config).map(([name, value]) => `${name} = ${JSON.stringify(value)}\n`).join(''));
   const env = { ...process.env, CONSILIUM_API_KEY: CREDENTIALS.key, CONSILIUM_API_SECRET: CREDENTIALS.secret };
-  const child = spawn(BINARY, ['serve', '--config', file], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   const log = [];
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => log.push(text));
-  const exited = new Promise((resolve) => child.once('exit', (code, signal) => resolve({ code, signal })));
-  const failed = new Promise((resolve) => child.once('error', resolve));
+  let child, exited, failed;
+  const begin = () => {
+    child = spawn(BINARY, ['serve', '--config', file], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => log.push(text));
+    exited = new Promise((resolve) => child.once('exit', (code, signal) => resolve({ code, signal })));
+    failed = new Promise((resolve) => child.once('error', resolve));
+  };
+  begin();
 
   const origin = `http://127.0.0.1:${http}`;
   const opsOrigin = `http://127.0.0.1:${ops}`;
@@ -67,6 +71,13 @@ export async function startServer({ mediaAddress = '127.0.0.1', httpAddress = '1
         .filter((line) => wanted.every((label) => line.includes(label)))
         .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
     },
+    /** Ends the process with a signal and starts another with the same settings, on the same ports. */
+    restart: async (signal) => {
+      child.kill(signal);
+      await exited;
+      begin();
+      await ready();
+    },
     /** As when the machine fails: nobody is told. */
     kill: async () => {
       child.kill('SIGKILL');
@@ -80,12 +91,14 @@ export async function startServer({ mediaAddress = '127.0.0.1', httpAddress = '1
       return end;
     },
   };
-  try {
-    await until('the server is ready', async () => {
+  const ready = () =>
+    until('the server is ready', async () => {
       const dead = await Promise.race([exited, failed, Promise.resolve()]);
       assert.equal(dead, undefined, `the server did not start: ${JSON.stringify(dead)}\n${server.log()}`);
       return fetch(`${opsOrigin}/readyz`).then((answer) => answer.ok, () => false);
     }, READY_WITHIN_MS);
+  try {
+    await ready();
   } catch (error) {
     await server.stop();
     throw error;

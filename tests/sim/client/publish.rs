@@ -5,7 +5,7 @@ use crate::scenario::VideoPlan;
 use consilium_benches::random::Random;
 use consilium_media_core::ids::{ExtSeqNo, Mid, PayloadType, Rid, RtpTime, SeqNo, Ssrc, TrackId};
 use consilium_media_core::params::{
-    Codec, CodecParameters, Encoding, ExtensionId, HeaderExtension, MediaKind, ReceiveSection,
+    Codec, CodecParameters, Content, Encoding, ExtensionId, HeaderExtension, MediaKind, ReceiveSection,
 };
 use consilium_media_core::transport::srtp::SrtpOutbound;
 use consilium_media_core::wire::ext::{AudioLevel, TransportCc, Voice};
@@ -461,6 +461,7 @@ fn audio_section(audio: &Audio) -> ReceiveSection {
     ReceiveSection {
         mid: Mid::new(b"0").unwrap(),
         kind: MediaKind::Audio,
+        content: Content::Motion,
         track: Some(audio.track),
         codecs: vec![codec],
         extensions: extensions(),
@@ -489,6 +490,7 @@ fn video_section(video: &Video, by_ssrc: bool) -> ReceiveSection {
     ReceiveSection {
         mid: Mid::new(b"1").unwrap(),
         kind: MediaKind::Video,
+        content: Content::Motion,
         track: Some(video.track),
         codecs: vec![codec],
         extensions: extensions(),

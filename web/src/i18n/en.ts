@@ -86,6 +86,7 @@ export const en = {
   'meeting.copied': 'Link copied',
   'meeting.connecting': 'Connecting to the meeting…',
   'meeting.reconnecting': 'Your connection was interrupted. Reconnecting…',
+  'meeting.unreadable': 'You cannot see or hear {names}: this meeting is encrypted, and your link does not have the same key. Ask the person who invited you for a new link.',
   'meeting.quiet': 'Your browser has paused the sound.',
   'meeting.hear': 'Click to hear the meeting',
 
@@ -96,6 +97,7 @@ export const en = {
   'tile.screen.you': 'Your screen',
   'tile.unnamed': 'Guest',
   'tile.paused': 'Picture paused',
+  'tile.lost': 'Reconnecting…',
 
   'toolbar.label': 'Meeting controls',
   'toolbar.microphone': 'Microphone',
@@ -131,6 +133,7 @@ export const en = {
 
   'say.joined': '{name} joined the meeting',
   'say.left': '{name} left the meeting',
+  'say.lost': '{name} lost connection and is reconnecting',
   'say.sharing': '{name} started sharing a screen',
   'say.unshared': '{name} stopped sharing a screen',
   'say.muted-by-host': 'The host turned your microphone off',

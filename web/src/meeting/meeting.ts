@@ -4,6 +4,7 @@
  */
 import {
   ConnectionError,
+  ConnectionQuality,
   type DisconnectReason,
   type LocalAudioTrack,
   type LocalVideoTrack,
@@ -20,8 +21,10 @@ import type { Media } from '../devices/media';
 import { classify } from '../devices/problem';
 import type { Options } from '../options';
 import { createStore, type Store } from '../store';
+import { Encryption, Failures } from './encryption';
 import { type Failure, failureOfConnect, failureOfDisconnect } from './failure';
 import { requestToken } from './invite';
+import { ANSWER_WITHIN_MS, Patience } from './reconnect';
 import { announce, BEFORE, type MeetingState, nameOf, type Notice, readAbilities, readPeople, type Said } from './state';
 
 export interface JoinRequest {
@@ -46,6 +49,7 @@ const CHANGES = [
   RoomEvent.ParticipantDisconnected,
   RoomEvent.ParticipantNameChanged,
   RoomEvent.ParticipantPermissionsChanged,
+  RoomEvent.ConnectionQualityChanged,
 ] as const;
 
 /** The client library's console messages: for support only, because they name rooms and people. */
@@ -64,6 +68,8 @@ export class Meeting {
     private readonly origin: string,
     private readonly options: Options,
     private readonly media: Media,
+    /** `undefined` where the meeting is not encrypted from end to end. */
+    private readonly encryption?: Encryption,
   ) {}
 
   /** The client's room, for the support option only. */
@@ -74,7 +80,8 @@ export class Meeting {
   async join(request: JoinRequest): Promise<void> {
     if (this.current !== undefined) return;
     // Some browsers leave it out: in apps that show web pages, or where an administrator said so.
-    if (!('RTCPeerConnection' in globalThis)) {
+    // Nor may a meeting that is to be encrypted go on without it.
+    if (!('RTCPeerConnection' in globalThis) || (this.encryption !== undefined && !Encryption.isSupported)) {
       this.store.set({ ...BEFORE, phase: 'ended', failure: 'unsupported' });
       const { camera, microphone } = await this.media.handOver();
       camera?.stop();
@@ -91,7 +98,8 @@ export class Meeting {
     this.listen(room);
     try {
       const token = request.token ?? (await requestToken(request.room, request.name));
-      await room.connect(this.origin.replace(/^http/, 'ws'), token);
+      await this.encryption?.enable(room);
+      await room.connect(this.origin.replace(/^http/, 'ws'), token, { websocketTimeout: ANSWER_WITHIN_MS });
     } catch (error) {
       if (this.current === room) await this.end(room, failureOfConnect(error, established));
       return;
@@ -179,6 +187,8 @@ export class Meeting {
     return {
       adaptiveStream: true,
       dynacast: true,
+      reconnectPolicy: new Patience(),
+      ...this.encryption?.roomOptions,
       audioCaptureDefaults: this.media.microphoneOptions(),
       videoCaptureDefaults: this.media.cameraOptions(),
       publishDefaults: {
@@ -240,12 +250,32 @@ export class Meeting {
     room.on(RoomEvent.ParticipantDisconnected, (who) => whenJoined({ what: 'left', name: nameOf(who) }));
     room.on(RoomEvent.TrackPublished, (track, who) => isScreen(track) && whenJoined({ what: 'sharing', name: nameOf(who) }));
     room.on(RoomEvent.TrackUnpublished, (track, who) => isScreen(track) && whenJoined({ what: 'unshared', name: nameOf(who) }));
+    room.on(RoomEvent.ConnectionQualityChanged, (quality, who) => this.noticeLost(quality, who));
+    const failures = new Failures();
+    room.on(RoomEvent.EncryptionError, (error, who) => {
+      // Without a key of our own, the library does not say whose media it was.
+      const whose = this.encryption === undefined ? encryptedPeople(room) : [failures.note(error, who?.identity, performance.now())];
+      this.noticeUnreadable(room, whose.filter((one) => one !== undefined));
+    });
     room.on(RoomEvent.TrackMuted, (track, who) => this.noticeHostMute(track, who));
     room.on(RoomEvent.AudioPlaybackStatusChanged, () => this.store.set({ soundBlocked: !room.canPlaybackAudio }));
     room.on(RoomEvent.Disconnected, (reason?: DisconnectReason) => {
       // A join that fails reports itself, with more detail, through `connect`.
       if (this.current === room && this.store.get().phase === 'joined') void this.end(room, failureOfDisconnect(reason));
     });
+  }
+
+  /** Somebody else's connection is interrupted. They are still in the meeting, and will be back or leave. */
+  private noticeLost(quality: ConnectionQuality, who: Participant): void {
+    if (quality === ConnectionQuality.Lost && !who.isLocal) this.say({ what: 'lost', name: nameOf(who) });
+  }
+
+  /** What somebody sends cannot be decrypted: one of us has the wrong key, or none. */
+  private noticeUnreadable(room: Room, identities: string[]): void {
+    const known = this.store.get().unreadable;
+    const more = identities.filter((one) => one !== room.localParticipant.identity && !known.includes(one));
+    if (this.current === room && more.length > 0) this.store.set({ unreadable: [...known, ...more] });
+    this.read(room);
   }
 
   private noticeHostMute(track: TrackPublication, who: Participant): void {
@@ -261,7 +291,7 @@ export class Meeting {
     queueMicrotask(() => {
       this.reading = false;
       if (this.current === room && this.store.get().phase === 'joined') {
-        this.store.set({ people: readPeople(room), may: readAbilities(room.localParticipant) });
+        this.store.set({ people: readPeople(room, this.encryption !== undefined), may: readAbilities(room.localParticipant) });
       }
     });
   }
@@ -278,6 +308,11 @@ export class Meeting {
     camera?.stop();
     microphone?.stop();
   }
+}
+
+function encryptedPeople(room: Room): string[] {
+  const people = [...room.remoteParticipants.values()];
+  return people.filter((one) => [...one.trackPublications.values()].some((track) => track.isEncrypted)).map((one) => one.identity);
 }
 
 function isScreen(track: TrackPublication): boolean {

@@ -1,6 +1,6 @@
 /** What the page knows of a meeting: plain values, and how they are read out of the client's room. */
-import { Track } from 'livekit-client';
-import type { LocalParticipant, Participant, RemoteParticipant, Room } from 'livekit-client';
+import { ConnectionQuality, Track } from 'livekit-client';
+import type { LocalParticipant, Participant, RemoteParticipant, Room, TrackPublication } from 'livekit-client';
 import type { DeviceProblem } from '../devices/problem';
 import type { Failure } from './failure';
 
@@ -16,11 +16,13 @@ export interface Person {
   screen: MediaTrack | undefined;
   sharing: boolean;
   paused: boolean;
+  /** Their connection is interrupted. */
+  lost: boolean;
   sound: MediaTrack[];
 }
 
 export type Said =
-  | { what: 'joined' | 'left' | 'sharing' | 'unshared'; name: string }
+  | { what: 'joined' | 'left' | 'lost' | 'sharing' | 'unshared'; name: string }
   | { what: 'entered' | 'muted-by-host' | 'reconnecting' | 'reconnected' }
   | { what: 'microphone.on' | 'microphone.off' | 'camera.on' | 'camera.off' };
 
@@ -39,6 +41,8 @@ export interface MeetingState {
   link: 'up' | 'reconnecting';
   people: Person[];
   may: Record<Ability, boolean>;
+  /** Identities of those whose sound and picture cannot be decrypted. */
+  unreadable: string[];
   soundBlocked: boolean;
   notice: Notice | undefined;
   announcements: Announcement[];
@@ -50,6 +54,7 @@ export const BEFORE: MeetingState = {
   link: 'up',
   people: [],
   may: { microphone: true, camera: true, screen: true },
+  unreadable: [],
   soundBlocked: false,
   notice: undefined,
   announcements: [],
@@ -64,9 +69,10 @@ export function announce(list: Announcement[], said: Said): Announcement[] {
 }
 
 /** The remote people in the order of their arrival, then ourselves: nobody's tile jumps when somebody speaks. */
-export function readPeople(room: Room): Person[] {
-  const remote = [...room.remoteParticipants.values()].sort(byArrival).map(readPerson);
-  return [...remote, readPerson(room.localParticipant)];
+export function readPeople(room: Room, decrypts: boolean): Person[] {
+  const read = (participant: RemoteParticipant | LocalParticipant) => readPerson(participant, decrypts);
+  const remote = [...room.remoteParticipants.values()].sort(byArrival).map(read);
+  return [...remote, read(room.localParticipant)];
 }
 
 export function readAbilities(me: LocalParticipant): MeetingState['may'] {
@@ -88,7 +94,9 @@ export function nameOf(participant: Participant): string {
   return name === undefined || name === '' ? participant.identity : name;
 }
 
-function readPerson(participant: RemoteParticipant | LocalParticipant): Person {
+/** `decrypts` is false where encrypted media would be played as it comes, which is noise. */
+function readPerson(participant: RemoteParticipant | LocalParticipant, decrypts: boolean): Person {
+  const playable = (publication: TrackPublication) => decrypts || !publication.isEncrypted || participant.isLocal;
   const microphone = participant.getTrackPublication(Track.Source.Microphone);
   const camera = participant.getTrackPublication(Track.Source.Camera);
   const screen = participant.getTrackPublication(Track.Source.ScreenShare);
@@ -98,11 +106,12 @@ function readPerson(participant: RemoteParticipant | LocalParticipant): Person {
     local: participant.isLocal,
     speaking: participant.isSpeaking,
     microphone: microphone === undefined ? 'none' : microphone.isMuted ? 'muted' : 'on',
-    camera: camera?.isMuted === false ? camera.track : undefined,
-    screen: screen?.isMuted === false ? screen.track : undefined,
+    camera: camera?.isMuted === false && playable(camera) ? camera.track : undefined,
+    screen: screen?.isMuted === false && playable(screen) ? screen.track : undefined,
     sharing: screen !== undefined && !screen.isMuted,
     paused: camera?.track?.streamState === Track.StreamState.Paused,
-    sound: participant.isLocal ? [] : [...participant.audioTrackPublications.values()].flatMap((p) => (p.track ? [p.track] : [])),
+    lost: !participant.isLocal && participant.connectionQuality === ConnectionQuality.Lost,
+    sound: participant.isLocal ? [] : [...participant.audioTrackPublications.values()].flatMap((p) => (p.track && playable(p) ? [p.track] : [])),
   };
 }
 

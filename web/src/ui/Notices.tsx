@@ -10,6 +10,7 @@ interface Props {
 }
 
 export function Notices({ state, onHear, onDismiss }: Props) {
+  const unreadable = state.people.filter((person) => state.unreadable.includes(person.identity)).map((person) => person.name);
   return (
     <div className="notices">
       {state.link === 'reconnecting' && (
@@ -18,6 +19,11 @@ export function Notices({ state, onHear, onDismiss }: Props) {
             <span className="connecting__ring connecting__ring--small" aria-hidden="true" />
             {t('meeting.reconnecting')}
           </span>
+        </p>
+      )}
+      {unreadable.length > 0 && (
+        <p className="notice notice--error" role="alert" data-unreadable>
+          <span>{t('meeting.unreadable', { names: unreadable.join(', ') })}</span>
         </p>
       )}
       {state.soundBlocked && (

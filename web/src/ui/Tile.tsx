@@ -9,7 +9,7 @@ import { VideoView } from './VideoView';
 export const Tile = memo(function Tile({ person }: { person: Person }) {
   const label = labelOf(person);
   const silent = person.microphone !== 'on';
-  const state = [silent && t('tile.muted'), person.speaking && t('tile.speaking')].filter(Boolean).join(', ');
+  const state = [person.lost && t('tile.lost'), silent && t('tile.muted'), person.speaking && t('tile.speaking')].filter(Boolean).join(', ');
   return (
     <li className={`tile${person.speaking ? ' tile--speaking' : ''}`} data-identity={person.identity} aria-label={state === '' ? label : `${label}, ${state}`}>
       {person.camera ? (
@@ -19,7 +19,13 @@ export const Tile = memo(function Tile({ person }: { person: Person }) {
           {initialsOf(person.name)}
         </span>
       )}
-      {person.paused && <span className="tile__paused">{t('tile.paused')}</span>}
+      {person.lost ? (
+        <span className="tile__paused" data-lost>
+          {t('tile.lost')}
+        </span>
+      ) : (
+        person.paused && <span className="tile__paused">{t('tile.paused')}</span>
+      )}
       <span className="tile__name" aria-hidden="true">
         {silent && <MicrophoneOffIcon />}
         <span className="tile__text">{label}</span>
@@ -29,6 +35,6 @@ export const Tile = memo(function Tile({ person }: { person: Person }) {
 }, looksTheSame);
 
 function looksTheSame(before: { person: Person }, after: { person: Person }): boolean {
-  const keys = ['identity', 'name', 'local', 'speaking', 'microphone', 'camera', 'paused'] as const;
+  const keys = ['identity', 'name', 'local', 'speaking', 'microphone', 'camera', 'paused', 'lost'] as const;
   return keys.every((key) => before.person[key] === after.person[key]);
 }

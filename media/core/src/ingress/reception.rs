@@ -49,6 +49,11 @@ impl Reception {
         self.last_arrival = Some((now, timestamp));
     }
 
+    /// Packets that were due since the first one, and those that came.
+    pub fn totals(&self) -> (u64, u64) {
+        (self.base.map_or(0, |base| self.highest - base.get() + 1), self.received)
+    }
+
     /// The report since the last call; `None` before the first packet.
     pub fn report(&mut self) -> Option<Report> {
         let base = self.base?;

@@ -126,6 +126,10 @@ impl Stream {
         Arrival::New { ext_seq, in_order, gap }
     }
 
+    pub fn last_packet(&self) -> Option<Instant> {
+        self.last_packet
+    }
+
     pub fn has_started(&self) -> bool {
         self.last_packet.is_some()
     }

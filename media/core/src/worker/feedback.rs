@@ -34,6 +34,7 @@ impl Worker {
             reason => reason,
         })?;
         let plain = datagram.get(..len).ok_or(DropReason::RtcpMalformed)?;
+        self.figures.note_heard(now, key);
         for packet in rtcp::compound(plain) {
             match packet.map_err(|_| DropReason::RtcpMalformed)? {
                 RtcpPacket::SenderReport(report) => {
@@ -73,6 +74,7 @@ impl Worker {
 
     /// RFC 3550 section 6.4.1: the round trip from the echo of our last sender report.
     fn handle_report_block(&mut self, now: Instant, key: PeerKey, block: &ReportBlock) {
+        self.figures.note_report(key, block.fraction_lost);
         let Some(peer) = self.peers.get_mut(key) else { return };
         peer.bandwidth.handle_report(block.fraction_lost);
         if block.lsr == 0 {

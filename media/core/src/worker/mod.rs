@@ -8,6 +8,7 @@ mod allocate;
 mod commands;
 mod deadlines;
 mod feedback;
+mod figures;
 mod forward;
 mod levels;
 mod media;
@@ -36,6 +37,7 @@ use crate::transport::ice;
 use crate::transport::identity::Identity;
 use crate::transport::srtp::{SrtpInbound, SrtpOutbound};
 use deadlines::Deadlines;
+use figures::Figures;
 use foldhash::fast::FixedState;
 use keys::{PeerKey, SubscriptionKey, TrackKey};
 use levels::Rooms;
@@ -99,6 +101,7 @@ pub struct Worker {
     peers_by_address: Table<SocketAddr, PeerKey>,
     peers_by_ufrag: Table<String, PeerKey>,
     rooms: Rooms,
+    figures: Figures,
     pending: Pending,
     deadlines: Deadlines,
     events: VecDeque<RoomEvent>,
@@ -125,6 +128,7 @@ impl Worker {
             peers_by_address: HashMap::with_hasher(hasher.clone()),
             peers_by_ufrag: HashMap::with_hasher(hasher.clone()),
             rooms: Rooms::new(hasher),
+            figures: Figures::default(),
             pending: Pending::default(),
             deadlines: Deadlines::new(config.start),
             events: VecDeque::new(),
@@ -160,7 +164,7 @@ impl Worker {
 
     /// When [`Worker::handle_timeout`] wants to be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.deadlines.next(), self.rooms.levels_due()].into_iter().flatten().min()
+        [self.deadlines.next(), self.rooms.levels_due(), self.figures.due()].into_iter().flatten().min()
     }
 
     pub fn handle_timeout(&mut self, now: Instant, out: &mut SendBatch) {
@@ -184,6 +188,7 @@ impl Worker {
             self.schedule_from(now + TIMER_GRANULARITY, key);
         }
         self.measure_levels(now);
+        self.measure_figures(now);
     }
 
     pub fn poll_event(&mut self) -> Option<RoomEvent> {
@@ -253,6 +258,7 @@ impl Worker {
                         peer.timers.report = Some(now + reports::FIRST_REPORT_DELAY);
                     }
                     self.stats.connected_peers += 1;
+                    self.figures.begin(now);
                     self.resume_subscriptions(now, key, out);
                     Event::PeerConnected { peer: id }
                 }

@@ -355,9 +355,8 @@ fn a_track_announced_muted_starts_muted() {
     assert!(received < muted);
 }
 
-fn user_packet(text: &str, destinations: &[&str]) -> DataPacket {
+pub(super) fn user_packet(text: &str, destinations: &[&str]) -> DataPacket {
     DataPacket {
-        sequence: 9,
         participant_identity: "somebody else".into(),
         destination_identities: destinations.iter().map(|identity| (*identity).to_owned()).collect(),
         value: Some(data_packet::Value::User(UserPacket { payload: text.into(), ..Default::default() })),
@@ -365,7 +364,12 @@ fn user_packet(text: &str, destinations: &[&str]) -> DataPacket {
     }
 }
 
-fn send(stage: &mut Stage, session: SessionId, channel: u16, packet: &DataPacket) -> Vec<(PeerId, DataPacket)> {
+pub(super) fn send(
+    stage: &mut Stage,
+    session: SessionId,
+    channel: u16,
+    packet: &DataPacket,
+) -> Vec<(PeerId, DataPacket)> {
     let peer = stage.peer(session);
     stage.commands.clear();
     let payload = Bytes::from(packet.encode_to_vec());
@@ -389,7 +393,7 @@ fn data_goes_to_those_it_is_meant_for_with_its_senders_name() {
         stage.open_channels(session);
     }
     let [alice, bob, carol] = sessions.map(|session| stage.peer(session));
-    let sent = send(&mut stage, sessions[0], 1, &user_packet("hello", &[]));
+    let sent = send(&mut stage, sessions[0], 1, &DataPacket { sequence: 9, ..user_packet("hello", &[]) });
     assert_eq!(sent.iter().map(|(peer, _)| *peer).collect::<Vec<_>>(), [bob, carol]);
     let packet = &sent[0].1;
     assert_eq!((packet.participant_identity.as_str(), packet.sequence), ("alice", 9));

@@ -3,6 +3,7 @@
 mod admin;
 mod dynacast;
 mod joining;
+mod life;
 mod media;
 mod property;
 mod sdp;
@@ -89,6 +90,7 @@ fn settings() -> RoomSettings {
         empty_timeout: Duration::from_secs(300),
         departure_timeout: Duration::from_secs(20),
         max_participants: 0,
+        simulate: true,
     }
 }
 
@@ -128,7 +130,10 @@ impl Stage {
                 }
                 Effect::Media(command) => self.commands.push(command),
                 Effect::DataDropped(reason) => self.data_drops.push(reason),
-                Effect::RefreshToken { session, .. } => assert!(self.clients.contains_key(&session)),
+                Effect::RefreshToken { session, .. } => {
+                    let client = self.clients.get_mut(&session).expect("a known session gets a token");
+                    client.inbox.push(Message::RefreshToken(String::new()));
+                }
                 Effect::Finished => self.finished = true,
             }
         }
@@ -299,6 +304,11 @@ impl Stage {
     /// The receiving connection of a session's participant.
     fn peer(&self, session: SessionId) -> PeerId {
         let key = self.room.key_of(session).unwrap();
+        self.room.participants[&key].receiving().id
+    }
+
+    fn peer_of(&self, identity: &str) -> PeerId {
+        let key = self.room.by_identity(identity).unwrap();
         self.room.participants[&key].receiving().id
     }
 

@@ -2,10 +2,11 @@
 //! the room forgets who is gone.
 
 use super::*;
-use consilium_media_core::control::CloseReason;
+use consilium_media_core::control::{CloseReason, PeerFigures};
+use livekit_protocol::simulate_scenario::Scenario;
 use livekit_protocol::{
-    LeaveRequest, MuteTrackRequest, SubscriptionPermission, TrackPermission, UpdateParticipantRequest,
-    UpdateSubscription,
+    LeaveRequest, MuteTrackRequest, SimulateScenario, SubscriptionPermission, SyncState, TrackPermission,
+    UpdateParticipantRequest, UpdateSubscription,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -44,7 +45,7 @@ impl Chaos {
 
     fn step(&mut self) {
         let identity = IDENTITIES[self.rng.random_range(0..IDENTITIES.len())];
-        let choice = self.rng.random_range(0..12);
+        let choice = self.rng.random_range(0..15);
         if choice == 0 {
             let mode = if self.rng.random_bool(0.5) { ConnectionMode::Single } else { ConnectionMode::Dual };
             let permission = self.random_permission();
@@ -100,11 +101,41 @@ impl Chaos {
                 self.stage.request(session, Request::Mute(MuteTrackRequest { sid, muted }));
             }
             10 => self.stage.request(session, Request::Leave(LeaveRequest::default())),
+            11 => self.resume(session),
+            12 => {
+                let scenario = match self.rng.random_range(0..4) {
+                    0 => Scenario::Migration(true),
+                    1 => Scenario::DisconnectSignalOnResume(true),
+                    2 => Scenario::SpeakerUpdate(1),
+                    _ => Scenario::NodeFailure(true),
+                };
+                self.stage.request(session, Request::Simulate(SimulateScenario { scenario: Some(scenario) }));
+            }
+            13 => {
+                let silent_for = Duration::from_secs(self.rng.random_range(0..20));
+                let figures = |peer| PeerFigures { peer, silent_for, loss_up: Some(0.1), loss_down: None, rtt: None };
+                let figures = self.stage.room.peers.keys().copied().map(figures).collect();
+                self.stage.event(Event::Figures { figures });
+            }
             _ => {
                 self.stage.room.handle_session_closed(self.stage.now, session);
                 self.stage.clients.get_mut(&session).unwrap().closed = Some(SessionEnd::ConnectionLost);
                 self.stage.pass(Duration::from_secs(self.rng.random_range(0..20)));
             }
+        }
+    }
+
+    fn resume(&mut self, before: SessionId) {
+        let (sid, key) = (self.stage.sid(before), self.stage.room.key_of(before).unwrap());
+        let identity = self.stage.room.participants[&key].identity.clone();
+        let (sections, offers) = (self.stage.clients[&before].sections.clone(), self.stage.clients[&before].offers);
+        let session = self.stage.resume(&identity, &sid);
+        let client = self.stage.clients.get_mut(&session).unwrap();
+        (client.sections, client.offers) = (sections, offers);
+        if self.stage.room.key_of(session).is_some() {
+            let wanted = UpdateSubscription { track_sids: vec![self.any_sid()], ..Default::default() };
+            let state = SyncState { subscription: Some(wanted), ..Default::default() };
+            self.stage.request(session, Request::SyncState(state));
         }
     }
 

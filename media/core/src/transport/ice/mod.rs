@@ -29,7 +29,7 @@ const PATH_STALE: Duration = Duration::from_secs(10);
 pub struct StunOutcome {
     /// Proven for the first time: datagrams from this address are now this peer's.
     pub validated: Option<Path>,
-    /// Pushed out by the new one: its address is no longer this peer's.
+    /// Pushed out by the new one, or not checked for too long: its address is no longer this peer's.
     pub evicted: Option<Path>,
     /// [`IceLite::selected`] is another path than before.
     pub selected_changed: bool,
@@ -106,6 +106,11 @@ impl IceLite {
         self.paths.iter().any(|validated| validated.path.remote == remote)
     }
 
+    /// On whichever path.
+    pub(super) fn last_check(&self) -> Option<Instant> {
+        self.paths.iter().map(|known| known.last_check).max()
+    }
+
     /// When consent to send ends unless it is renewed (RFC 7675 section 5.1).
     pub(super) fn consent_expires(&self) -> Option<Instant> {
         self.selected.map(|selected| selected.last_check + CONSENT_TIMEOUT)
@@ -164,6 +169,7 @@ impl IceLite {
                 self.paths.push(checked);
             }
         }
+        outcome.evicted = outcome.evicted.or_else(|| self.give_up(now));
         let before = self.selected();
         let selects = match &self.selected {
             None => true,
@@ -180,18 +186,25 @@ impl IceLite {
         outcome
     }
 
-    /// Drops the path that was checked longest ago, never the selected one.
     fn make_room(&mut self) -> Option<Path> {
-        if self.paths.len() < VALIDATED_PATHS_MAX {
-            return None;
-        }
+        if self.paths.len() < VALIDATED_PATHS_MAX { None } else { self.drop_oldest(|_| true) }
+    }
+
+    /// One path that is no longer proven: an address that a NAT gave to somebody else is not ours to take packets from.
+    fn give_up(&mut self, now: Instant) -> Option<Path> {
+        self.drop_oldest(|last_check| now.saturating_duration_since(last_check) >= CONSENT_TIMEOUT)
+    }
+
+    /// Drops the path that was checked longest ago if `may` says so, never the selected one.
+    fn drop_oldest(&mut self, may: impl FnOnce(Instant) -> bool) -> Option<Path> {
         let selected = self.selected.map(|selected| selected.path.remote);
         let (index, _) = self
             .paths
             .iter()
             .enumerate()
             .filter(|(_, known)| Some(known.path.remote) != selected)
-            .min_by_key(|(_, known)| known.last_check)?;
+            .min_by_key(|(_, known)| known.last_check)
+            .filter(|(_, known)| may(known.last_check))?;
         Some(self.paths.swap_remove(index).path)
     }
 }

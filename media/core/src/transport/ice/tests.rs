@@ -220,6 +220,18 @@ fn a_path_that_went_stale_is_left_without_a_nomination() {
 }
 
 #[test]
+fn an_address_that_is_no_longer_checked_is_given_up() {
+    let mut fixture = Fixture::new();
+    fixture.check(path(1), Says::UseCandidate);
+    // A NAT gave the peer another address.
+    let moved = fixture.check(path(2), Says::UseCandidate);
+    assert_eq!((moved.selected_changed, moved.evicted), (true, None));
+    fixture.now += CONSENT_TIMEOUT;
+    assert_eq!(fixture.check(path(2), Says::UseCandidate).evicted, Some(path(1)));
+    assert!(!fixture.ice.is_validated(path(1).remote) && fixture.ice.is_validated(path(2).remote));
+}
+
+#[test]
 fn consent_lasts_from_the_last_check_on_the_selected_path() {
     let mut fixture = Fixture::new();
     fixture.check(path(1), Says::UseCandidate);

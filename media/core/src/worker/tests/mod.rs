@@ -3,6 +3,7 @@
 mod congestion;
 mod forwarding;
 mod layers;
+mod life;
 mod repair;
 mod scene;
 
@@ -13,7 +14,7 @@ use crate::ids::{SeqNo, Ssrc, SubscriptionId, TrackId};
 use crate::limits::{AUDIO_LEVEL_WINDOW, KEYFRAME_REQUEST_INTERVAL};
 use crate::params::LayerLimit;
 use crate::wire::ntp::NtpTime;
-use crate::wire::rtcp::{RtcpPacket, RtcpWriter, compound};
+use crate::wire::rtcp::{ReportBlock, RtcpPacket, RtcpWriter, compound};
 use scene::*;
 use std::time::Duration;
 

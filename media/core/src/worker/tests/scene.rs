@@ -99,6 +99,7 @@ impl Scene {
         peer.outbound = Some(SrtpOutbound::new(PROFILE, &downstream).unwrap());
         peer.timers.report = Some(self.now + super::super::reports::FIRST_REPORT_DELAY);
         self.worker.stats.connected_peers += 1;
+        self.worker.figures.begin(self.now);
         self.worker.schedule(slot);
         self.members.push(Member {
             id,
@@ -108,6 +109,13 @@ impl Scene {
         });
         self.out.clear();
         index
+    }
+
+    /// The member goes on from another address, as after a NAT's change of mind: the same fragment, without a restart.
+    pub(super) fn move_to(&mut self, member: usize, path: Path) {
+        let mut check = check(&format!("peer{member}:them"), &"p".repeat(24), 0x80 | member as u8);
+        self.worker.handle_datagram(self.now, path, &mut check, &mut self.out);
+        self.members[member].path = path;
     }
 
     pub(super) fn peer(&self, member: usize) -> PeerId {
@@ -168,6 +176,11 @@ impl Scene {
             self.worker.handle_timeout(self.now, &mut self.out);
         }
         self.now = end;
+    }
+
+    /// Time passes, and the worker does not run.
+    pub(super) fn stall(&mut self, duration: Duration) {
+        self.now += duration;
     }
 
     /// What left for a member since the last call, in order. Everything else that left is forgotten.
