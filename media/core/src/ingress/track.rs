@@ -112,6 +112,11 @@ impl Track {
         self.codecs.first().map_or(90_000, |codec| codec.clock_rate)
     }
 
+    /// Keyframes are asked for with FIR instead of PLI.
+    pub fn asks_with_fir(&self) -> bool {
+        !self.codecs.is_empty() && self.codecs.iter().all(|codec| codec.fir_only)
+    }
+
     pub fn has_nack(&self) -> bool {
         self.codecs.iter().any(|codec| codec.nack)
     }

@@ -7,9 +7,9 @@ use crate::control::{Event, RoomEvent};
 use crate::drops::DropReason;
 use crate::egress::packet::{Packet, PacketInfo};
 use crate::ids::{ExtSeqNo, SeqNo, Ssrc};
-use crate::ingress::loss::Gap;
+use crate::ingress::loss::{Gap, Source};
 use crate::ingress::stream::Arrival;
-use crate::params::{HeaderExtension, Path};
+use crate::params::{Codec, HeaderExtension, Path};
 use crate::peer::Peer;
 use crate::peer::routes::{Learned, Purpose, Target};
 use crate::transport::srtp::SrtpError;
@@ -97,11 +97,15 @@ impl Worker {
         out: &mut SendBatch,
     ) -> Result<(), DropReason> {
         let track = self.tracks.get_mut(target.track).ok_or(DropReason::UnknownStream)?;
-        let clock_rate = track.codec(rtp.payload_type()).ok_or(DropReason::UnknownPayloadType)?.clock_rate;
+        let codec = track.codec(rtp.payload_type()).ok_or(DropReason::UnknownPayloadType)?;
+        let (clock_rate, redundant) = (codec.clock_rate, codec.codec == Codec::Red);
         let stream = track.streams.get_mut(target.stream).ok_or(DropReason::UnknownStream)?;
         stream.ssrc.get_or_insert(rtp.ssrc());
         let was_active = stream.is_active(now);
         let arrival = stream.arrived(now, ext_seq, rtp.timestamp(), clock_rate);
+        if redundant && matches!(arrival, Arrival::New { gap: Gap::Opened, .. }) {
+            self.unpack_redundancy(now, target, ext_seq, rtp, out);
+        }
         self.proceed(now, target, arrival, was_active, rtp, out)
     }
 
@@ -129,12 +133,12 @@ impl Worker {
         plain[8..RTP_HEADER_LEN].copy_from_slice(&ssrc.get().to_be_bytes());
         let stream = &mut track.streams[target.stream];
         let was_active = stream.is_active(now);
-        let arrival = stream.recovered(now, seq);
+        let arrival = stream.recovered(now, seq, Source::Retransmission);
         let rtp = RtpPacket::parse(plain).map_err(|_| DropReason::RtpMalformed)?;
         self.proceed(now, target, arrival, was_active, &rtp, out)
     }
 
-    fn proceed(
+    pub(super) fn proceed(
         &mut self,
         now: Instant,
         target: Target,

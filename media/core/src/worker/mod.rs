@@ -1,7 +1,7 @@
 //! The root of the core: one worker's peers, tracks and subscriptions, and the routing table that they form.
 //!
 //! Here is what enters and what leaves; `commands` changes the tables, `media` takes RTP packets in, `forward` sends them on
-//! from where they are `pending`, `feedback` reads RTCP, `reports` writes it.
+//! from where they are `pending`, `redundancy` fills gaps of audio, `feedback` reads RTCP, `reports` writes it.
 
 mod commands;
 mod deadlines;
@@ -10,6 +10,7 @@ mod forward;
 mod levels;
 mod media;
 pub(crate) mod pending;
+mod redundancy;
 mod reports;
 
 pub mod keys;
@@ -21,8 +22,9 @@ use crate::batch::SendBatch;
 use crate::control::{Command, Event, RoomEvent};
 use crate::drops::{DropCounters, DropReason};
 use crate::egress::subscription::Subscription;
-use crate::ids::{PeerId, Ssrc, SubscriptionId, TrackId};
+use crate::ids::{PeerId, SeqNo, Ssrc, SubscriptionId, TrackId};
 use crate::ingress::clock::WallClock;
+use crate::ingress::loss::REQUEST_BATCH_MAX;
 use crate::ingress::track::Track;
 use crate::params::Path;
 use crate::peer::Peer;
@@ -72,6 +74,8 @@ pub struct WorkerStats {
     pub rtp_forwarded: u64,
     pub rtp_forwarded_bytes: u64,
     pub rtp_retransmitted: u64,
+    /// Lost packets that were taken out of later ones (RFC 2198).
+    pub rtp_recovered: u64,
     pub nacks_sent: u64,
     pub keyframe_requests_sent: u64,
     pub drops: DropCounters,
@@ -101,6 +105,8 @@ pub struct Worker {
     stats: WorkerStats,
     /// Where RTCP is composed.
     rtcp: Vec<u8>,
+    /// Where what to ask a publisher for is gathered.
+    lost: Vec<SeqNo>,
 }
 
 impl Worker {
@@ -126,6 +132,7 @@ impl Worker {
             events: VecDeque::new(),
             stats: WorkerStats::default(),
             rtcp: Vec::with_capacity(2 * crate::wire::rtcp::RTCP_LEN_MAX),
+            lost: Vec::with_capacity(REQUEST_BATCH_MAX),
         }
     }
 

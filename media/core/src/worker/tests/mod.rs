@@ -1,5 +1,6 @@
 //! What the worker as a whole promises. Virtual time, real packets, no sockets.
 
+mod audio;
 mod forwarding;
 mod repair;
 mod scene;

@@ -1,0 +1,260 @@
+//! Sound over bad paths: what redundancy and retransmission leave missing.
+
+use super::*;
+use crate::params::ReceiveSection;
+use crate::wire::rtcp::FirEntry;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
+
+const FRAME: Duration = Duration::from_millis(20);
+const FRAME_TICKS: u32 = 960;
+/// One way, each side.
+const DELAY: Duration = Duration::from_millis(20);
+/// From a frame's being sent to its being played: the way, and what a jitter buffer holds on such a path.
+const PLAYOUT: Duration = Duration::from_millis(40 + 100);
+/// As long as the scene's peers live without consent checks.
+const FRAMES: u64 = 1_400;
+
+/// Recognisable audio of about the size of Opus at 24 kbit/s.
+fn sound(n: u64) -> Vec<u8> {
+    let mut data = vec![n as u8; 60];
+    data[..8].copy_from_slice(&n.to_be_bytes());
+    data
+}
+
+/// The sound of `n` with that of the one before it.
+fn red(n: u64) -> Vec<u8> {
+    let earlier = sound(n.wrapping_sub(1));
+    let word = u32::from(0x80 | OPUS) << 24 | FRAME_TICKS << 10 | earlier.len() as u32;
+    let mut payload = word.to_be_bytes().to_vec();
+    payload.push(OPUS);
+    payload.extend(earlier);
+    payload.extend(sound(n));
+    payload
+}
+
+fn number(sound: &[u8]) -> u64 {
+    u64::from_be_bytes(sound[..8].try_into().unwrap())
+}
+
+fn repaired_audio(track: u64) -> ReceiveSection {
+    let mut section = audio(track);
+    section.codecs.iter_mut().for_each(|codec| codec.nack = codec.codec == crate::params::Codec::Opus);
+    section
+}
+
+/// A publisher (0) of redundant audio and two subscribers: with RED (1), and without (2).
+fn scene() -> Scene {
+    let mut scene = Scene::new();
+    for _ in 0..3 {
+        scene.join();
+    }
+    scene.command(Command::SetReceive { peer: scene.peer(0), sections: vec![repaired_audio(1)] });
+    subscribe(&mut scene, 1, 1, 1, send_parameters(OUT, None, &[(RED, false)]));
+    subscribe(&mut scene, 2, 1, 2, send_parameters(OUT_RTX, None, &[(RED, true)]));
+    scene
+}
+
+fn send_red(scene: &mut Scene, n: u64) {
+    let level: &[u8] = &[20];
+    let time = n as u32 * FRAME_TICKS;
+    let extensions: &[(u8, &[u8])] = &[(MID_ID, b"a"), (LEVEL_ID, level)];
+    scene.send(0, &Rtp { payload_type: RED, ssrc: MEDIA, seq: 1_000 + n, time, extensions, payload: &red(n) });
+}
+
+/// What a subscriber has: packets and frames, and what it has asked for.
+#[derive(Default)]
+struct Ear {
+    played_by: HashMap<u64, Instant>,
+    highest: Option<u16>,
+    got: HashSet<u16>,
+    asked: HashMap<u16, Instant>,
+}
+
+impl Ear {
+    fn hear(&mut self, at: Instant, packet: &crate::wire::rtp::RtpPacket<'_>, red: bool) {
+        self.got.insert(packet.seq().get());
+        self.highest = Some(self.highest.map_or(packet.seq().get(), |highest| highest.max(packet.seq().get())));
+        let frames: Vec<u64> = match red {
+            true => crate::codec::red::blocks(packet.payload()).unwrap().map(|block| number(block.data)).collect(),
+            false => vec![number(packet.payload())],
+        };
+        for frame in frames {
+            self.played_by.entry(frame).or_insert(at);
+        }
+    }
+
+    /// What is missing of the last second, each number once per 60 ms.
+    fn missing(&mut self, now: Instant) -> Vec<SeqNo> {
+        let Some(highest) = self.highest else { return Vec::new() };
+        let recent = highest.saturating_sub(20)..highest;
+        let lost = recent.filter(|seq| !self.got.contains(seq) && *seq > self.got.iter().copied().min().unwrap());
+        let due = |seq: &u16| self.asked.get(seq).is_none_or(|at| now.duration_since(*at) >= DELAY * 3);
+        let lost: Vec<u16> = lost.filter(due).collect();
+        self.asked.extend(lost.iter().map(|seq| (*seq, now)));
+        lost.into_iter().map(SeqNo::new).collect()
+    }
+}
+
+/// Something on its way, and when it arrives.
+enum OnTheWay {
+    Publish(u64),
+    AskPublisher(Vec<SeqNo>),
+    Deliver(usize, Vec<u8>),
+    AskUs(usize, Vec<u8>),
+}
+
+/// The share of frames that were not there in time, per subscriber.
+fn missing_after(loss: f64, seed: u64, with_nack: bool) -> [f64; 2] {
+    let (mut scene, mut random) = (scene(), StdRng::seed_from_u64(seed));
+    let t0 = scene.now;
+    let mut way: Vec<(Instant, OnTheWay)> = Vec::new();
+    let mut ears = [Ear::default(), Ear::default()];
+    let (mut next, end) = (0, t0 + FRAME * FRAMES as u32 + Duration::from_secs(1));
+    let mut lost = move || random.random_bool(loss);
+    while scene.now < end {
+        if next < FRAMES && scene.now >= t0 + FRAME * next as u32 {
+            way.push((scene.now + DELAY, OnTheWay::Publish(next)));
+            next += 1;
+        }
+        let now = scene.now;
+        let (arriving, waiting) = way.into_iter().partition(|(at, _)| *at <= now);
+        way = waiting;
+        for (_, what) in arriving {
+            // What we send is lost when it leaves, as the far side opens it then.
+            if !matches!(what, OnTheWay::Deliver(..)) && lost() {
+                continue;
+            }
+            match what {
+                OnTheWay::Publish(n) => send_red(&mut scene, n),
+                OnTheWay::AskPublisher(numbers) => {
+                    let again = numbers.iter().map(|seq| OnTheWay::Publish(u64::from(seq.get()) - 1_000));
+                    way.extend(again.map(|packet| (now + DELAY, packet)));
+                }
+                OnTheWay::Deliver(ear, packet) => {
+                    let packet = crate::wire::rtp::RtpPacket::parse(&packet).unwrap();
+                    ears[ear].hear(now, &packet, ear == 0);
+                }
+                OnTheWay::AskUs(ear, nack) => scene.send_rtcp(ear + 1, &nack),
+            }
+        }
+        for (ear, media) in [(0, OUT), (1, OUT_RTX)] {
+            let numbers = ears[ear].missing(now);
+            if with_nack && !numbers.is_empty() {
+                let nack = rtcp_packet(|rtcp| {
+                    rtcp.nack(Ssrc::new(1), Ssrc::new(media), &numbers);
+                });
+                way.push((now + DELAY, OnTheWay::AskUs(ear, nack)));
+            }
+        }
+        for (member, got) in scene.take_each(&mut lost).into_iter().enumerate() {
+            for got in got {
+                match got {
+                    Got::Rtp(packet) => way.push((now + DELAY, OnTheWay::Deliver(member - 1, packet))),
+                    Got::Rtcp(packet) if member == 0 && with_nack => {
+                        for nack in compound(&packet).filter_map(|packet| match packet {
+                            Ok(RtcpPacket::Nack(nack)) => Some(nack.lost().collect()),
+                            _ => None,
+                        }) {
+                            way.push((now + DELAY, OnTheWay::AskPublisher(nack)));
+                        }
+                    }
+                    Got::Rtcp(_) => {}
+                }
+            }
+        }
+        scene.pass(Duration::from_millis(5));
+    }
+    ears.map(|ear| {
+        let in_time = (0..FRAMES).filter(|n| {
+            let deadline = t0 + FRAME * *n as u32 + PLAYOUT;
+            ear.played_by.get(n).is_some_and(|at| *at <= deadline)
+        });
+        1.0 - in_time.count() as f64 / FRAMES as f64
+    })
+}
+
+#[test]
+fn ten_percent_loss_both_ways_leaves_less_than_three_percent_of_the_sound_missing() {
+    for seed in [1, 2] {
+        let [with_red, without] = missing_after(0.1, seed, true);
+        assert!(with_red < 0.02, "with RED, {with_red}");
+        assert!(without < 0.04, "without RED, {without}");
+        // Neither side asks for anything: redundancy alone.
+        let [with_red, without] = missing_after(0.1, seed, false);
+        assert!(with_red < 0.03, "with RED and no requests, {with_red}");
+        assert!((0.05..0.15).contains(&without), "of 19% what was lost on the way down remains, {without}");
+    }
+}
+
+#[test]
+fn a_lost_packet_comes_out_of_the_next_for_those_with_and_without_red() {
+    let mut scene = scene();
+    [0, 1, 3].into_iter().for_each(|n| send_red(&mut scene, n));
+    let got = scene.take_each(|| false);
+    let (with_red, without) = (rtp(&got[1]), rtp(&got[2]));
+    assert_eq!(with_red.iter().map(|packet| packet.payload().to_vec()).collect::<Vec<_>>(), [0, 1, 2, 3].map(red));
+    assert_eq!(without.iter().map(|packet| number(packet.payload())).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    for (n, packet) in without.iter().enumerate() {
+        assert_eq!(packet.seq().get(), without[0].seq().get().wrapping_add(n as u16));
+        assert_eq!(packet.timestamp().since(without[0].timestamp()), (n as u32 * FRAME_TICKS) as i32);
+    }
+    assert_eq!(scene.worker.stats().rtp_recovered, 1);
+    // It is neither asked for, nor taken when it comes after all.
+    scene.pass(Duration::from_millis(100));
+    assert_eq!(count_rtcp(&scene.take(0), |packet| matches!(packet, RtcpPacket::Nack(_))), 0);
+    send_red(&mut scene, 2);
+    assert!(rtp(&scene.take(2)).is_empty());
+    assert_eq!(scene.worker.stats().drops.get(DropReason::Duplicate), 1);
+}
+
+#[test]
+fn of_a_longer_gap_the_end_is_repaired_and_the_rest_asked_for() {
+    let mut scene = scene();
+    [0, 3].into_iter().for_each(|n| send_red(&mut scene, n));
+    let got = scene.take_each(|| false);
+    assert_eq!(rtp(&got[2]).iter().map(|packet| number(packet.payload())).collect::<Vec<_>>(), [0, 2, 3]);
+    scene.pass(Duration::from_millis(30));
+    let asked = |packet: &RtcpPacket<'_>| matches!(packet, RtcpPacket::Nack(nack) if nack.lost().collect::<Vec<_>>() == [SeqNo::new(1_001)]);
+    assert_eq!(count_rtcp(&scene.take(0), asked), 1);
+}
+
+#[test]
+fn what_only_looks_like_redundancy_is_left_alone() {
+    let mut scene = scene();
+    send_red(&mut scene, 0);
+    // Two lost, or one of twice the length: the block stands where no packet stood.
+    let extensions: &[(u8, &[u8])] = &[(MID_ID, b"a")];
+    let time = 2 * FRAME_TICKS + 7;
+    scene.send(0, &Rtp { payload_type: RED, ssrc: MEDIA, seq: 1_002, time, extensions, payload: &red(2) });
+    assert_eq!(rtp(&scene.take(2)).len(), 2);
+    assert_eq!(scene.worker.stats().rtp_recovered, 0);
+}
+
+#[test]
+fn a_publisher_without_pli_is_asked_for_a_keyframe_with_fir_and_each_request_has_its_number() {
+    let mut scene = Scene::new();
+    let (_publisher, _subscriber) = (scene.join(), scene.join());
+    let mut section = video(1, &[]);
+    section.codecs.iter_mut().for_each(|codec| codec.fir_only = true);
+    scene.command(Command::SetReceive { peer: scene.peer(0), sections: vec![section] });
+    subscribe(&mut scene, 1, 1, 1, send_parameters(OUT, None, &[(VP8, false)]));
+    send_video(&mut scene, 0, true);
+    let pli = rtcp_packet(|rtcp| {
+        rtcp.pli(Ssrc::new(1), Ssrc::new(OUT));
+    });
+    let firs = |got: &[Got], number: u8| {
+        let entry = FirEntry { ssrc: Ssrc::new(MEDIA), seq_nr: number };
+        count_rtcp(got, |packet| matches!(packet, RtcpPacket::Fir(fir) if fir.entries().eq([entry])))
+    };
+    scene.send_rtcp(1, &pli);
+    scene.pass(KEYFRAME_REQUEST_INTERVAL);
+    let got = scene.take(0);
+    assert_eq!((firs(&got, 1), count_rtcp(&got, is_pli)), (2, 0));
+    send_video(&mut scene, 1, true);
+    scene.pass(KEYFRAME_REQUEST_INTERVAL);
+    scene.send_rtcp(1, &pli);
+    assert_eq!(firs(&scene.take(0), 2), 1);
+}
