@@ -140,6 +140,45 @@ pub enum Event {
     AudioLevels {
         levels: Vec<TrackLevel>,
     },
+    /// Audio that should be heard is not, or is again.
+    AudioPath {
+        track: TrackId,
+        /// `None` for the way from the publisher to us.
+        subscription: Option<SubscriptionId>,
+        state: PathState,
+    },
+}
+
+/// Whether an audio path is heard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PathState {
+    Silent(SilentCause),
+    /// It is heard again, or need not be any more. Paths that end with a track or a subscription end without it.
+    Over,
+}
+
+/// Where an audio path is interrupted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SilentCause {
+    /// The publisher is there and not muted, and nothing comes.
+    Uplink,
+    /// Speech comes, and nothing leaves for the subscriber.
+    NotForwarded,
+    /// Speech leaves, and the subscriber reports that it gets nothing.
+    NotReceived,
+}
+
+impl SilentCause {
+    pub const ALL: [Self; 3] = [Self::Uplink, Self::NotForwarded, Self::NotReceived];
+
+    /// The value of the metric's `cause` label.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Uplink => "uplink",
+            Self::NotForwarded => "not_forwarded",
+            Self::NotReceived => "not_received",
+        }
+    }
 }
 
 /// Loudness of one track.

@@ -92,6 +92,8 @@ impl EventQueue {
         match event {
             // A newer one follows within its window.
             Event::AudioLevels { levels } => !levels.is_empty(),
+            // The counters know of it, too.
+            Event::AudioPath { .. } => true,
             Event::Data { peer, channel, .. } => {
                 self.lossy.get(peer).is_some_and(|channels| channels.contains(channel))
             }

@@ -47,6 +47,7 @@ impl Room {
             }
             Event::TrackStarted { .. } => {}
             Event::AudioLevels { levels } => self.handle_audio_levels(&levels),
+            Event::AudioPath { track, subscription, state } => self.handle_audio_path(track, subscription, state),
         }
     }
 
@@ -75,6 +76,7 @@ impl Room {
             let end = if unanswered { SessionEnd::NoAnswer } else { SessionEnd::MediaFailed };
             self.remove(now, key, reason, end);
         }
+        self.fade_speakers();
         if due(self.room_update_at) {
             self.announce_room();
         }

@@ -13,12 +13,14 @@
 //! subscribe    who receives what, at which quality
 //! data         packets on data channels
 //! speakers     who is speaking
+//! audibility   who is not heard by whom, though they should be
 //! profile      names, metadata, attributes
 //! lifecycle    sessions lost, connections ended, participants removed, rooms closed
 //! admin        what hosts do over the server API
 //! ```
 
 mod admin;
+mod audibility;
 mod data;
 mod join;
 mod lifecycle;
@@ -38,11 +40,13 @@ mod tests;
 mod track;
 
 pub use admin::Refusal;
+pub use audibility::SilentPath;
 pub(crate) use join::state_mismatch;
 pub use join::{ConnectionMode, Join, JoinRefusal, Resume};
 pub use peer::LocalEndpoint;
 
 use crate::stats::{DataDrop, SessionEnd};
+use audibility::Audibility;
 use consilium_media_core::control::Command;
 use consilium_media_core::ids::{PeerId, RoomId, TrackId};
 use livekit_protocol::signal_response::Message;
@@ -157,6 +161,7 @@ pub struct Room {
     publishers: HashMap<TrackId, ParticipantKey>,
     track_sids: HashMap<String, TrackId>,
     speakers: Speakers,
+    audibility: Audibility,
     /// The time of the input under way.
     present: Instant,
     /// When an empty room ends.
@@ -193,6 +198,7 @@ impl Room {
             publishers: HashMap::new(),
             track_sids: HashMap::new(),
             speakers: Speakers::default(),
+            audibility: Audibility::default(),
             present: now.instant,
             room_update_at: None,
             effects: VecDeque::new(),
@@ -211,7 +217,8 @@ impl Room {
 
     pub fn poll_timeout(&self) -> Option<Instant> {
         let expiries = self.participants.values().filter_map(Participant::deadline);
-        expiries.chain(self.closes_at).chain(self.room_update_at).min()
+        let fading = self.speakers.poll_timeout();
+        expiries.chain(self.closes_at).chain(self.room_update_at).chain(fading).min()
     }
 
     pub fn participants_len(&self) -> usize {

@@ -8,6 +8,7 @@ use crate::ids::{ExtSeqNo, PayloadType, RtpTime, Ssrc, SubscriptionId};
 use crate::ingress::track::Track;
 use crate::params::{HeaderExtension, LayerLimit, MediaKind, PayloadMapping, SendParameters};
 use crate::worker::keys::{PeerKey, TrackKey};
+use crate::worker::silence::DownlinkWatch;
 use std::time::Instant;
 
 /// As many as there are kinds of [`HeaderExtension`].
@@ -32,6 +33,8 @@ pub struct Subscription {
     pub packets_sent: u32,
     pub octets_sent: u32,
     pub last_sent: Option<Instant>,
+    /// Of audio: whether it is heard.
+    pub watch: DownlinkWatch,
     kind: MediaKind,
     rewriter: Rewriter,
     rtx_next: ExtSeqNo,
@@ -91,6 +94,7 @@ impl Subscription {
             packets_sent: 0,
             octets_sent: 0,
             last_sent: None,
+            watch: DownlinkWatch::default(),
             kind: binding.kind,
             rewriter: Rewriter::new(ExtSeqNo::new(u64::from(first_seq))),
             rtx_next: ExtSeqNo::new(u64::from(first_rtx_seq)),

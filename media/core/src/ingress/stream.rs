@@ -122,6 +122,10 @@ impl Stream {
         self.last_packet.is_some()
     }
 
+    pub fn last_packet(&self) -> Option<Instant> {
+        self.last_packet
+    }
+
     pub fn is_active(&self, now: Instant) -> bool {
         self.last_packet.is_some_and(|at| now.saturating_duration_since(at) < INACTIVE_AFTER)
     }

@@ -7,6 +7,7 @@ use crate::limits::ENCODINGS_MAX;
 use crate::params::{CodecParameters, ExtensionId, HeaderExtension, MediaKind, ReceiveSection};
 use crate::worker::keys::{PeerKey, SubscriptionKey};
 use crate::worker::pending::Queue;
+use crate::worker::silence::UplinkWatch;
 use smallvec::SmallVec;
 use std::time::Instant;
 
@@ -21,6 +22,8 @@ pub struct Track {
     pub streams: SmallVec<[Stream; ENCODINGS_MAX]>,
     pub subscriptions: Vec<SubscriptionKey>,
     pub meter: LevelMeter,
+    /// Of audio: whether it comes.
+    pub watch: UplinkWatch,
     /// Its packets that were taken in and not yet sent on.
     pub(crate) waiting: Option<Queue>,
     /// Where the next walk over the subscriptions starts: nobody is always last.
@@ -47,6 +50,7 @@ impl Track {
             streams,
             subscriptions: Vec::new(),
             meter: LevelMeter::default(),
+            watch: UplinkWatch::default(),
             waiting: None,
             walk_start: 0,
             codecs: Vec::new(),

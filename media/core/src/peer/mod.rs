@@ -10,6 +10,7 @@ use crate::transport::Transport;
 use crate::transport::srtp::{SrtpInbound, SrtpOutbound};
 use crate::wire::transport_cc::TransportCcRecorder;
 use crate::worker::keys::{SubscriptionKey, TrackKey};
+use crate::worker::silence::Presence;
 use std::time::{Duration, Instant};
 
 pub struct Peer {
@@ -29,6 +30,7 @@ pub struct Peer {
     /// From the reports of the streams that it receives.
     pub rtt: Option<Duration>,
     pub resend_budget: ResendBudget,
+    pub presence: Presence,
 }
 
 impl Peer {
@@ -48,6 +50,7 @@ impl Peer {
             timers: Timers::default(),
             rtt: None,
             resend_budget: ResendBudget::default(),
+            presence: Presence::default(),
         }
     }
 

@@ -115,6 +115,10 @@ impl Worker {
         self.peers_by_address.retain(|_, owner| *owner != key);
         self.rooms.leave(peer.room);
         self.stats.peers -= 1;
+        if self.rooms.levels_due().is_none() {
+            // Nobody is left to look at.
+            self.stats.audio_paths_silent = 0;
+        }
         self.stats.connected_peers -= u64::from(peer.outbound.is_some());
     }
 

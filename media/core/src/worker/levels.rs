@@ -20,15 +20,28 @@ struct Room {
 pub(super) struct Rooms {
     rooms: Table<RoomId, Room>,
     levels_due: Option<Instant>,
+    /// Since the last look for silent paths.
+    windows: u8,
 }
 
 impl Rooms {
     pub(super) fn new(hasher: FixedState) -> Self {
-        Self { rooms: HashMap::with_hasher(hasher), levels_due: None }
+        Self { rooms: HashMap::with_hasher(hasher), levels_due: None, windows: 0 }
     }
 
     pub(super) fn levels_due(&self) -> Option<Instant> {
         self.levels_due
+    }
+
+    /// `true` once in so many windows.
+    pub(super) fn window_passed(&mut self, of: u8) -> bool {
+        self.windows = (self.windows + 1) % of;
+        self.windows == 0
+    }
+
+    /// All audio tracks, with their rooms.
+    pub(super) fn audio(&self) -> impl Iterator<Item = (RoomId, TrackKey)> {
+        self.rooms.iter().flat_map(|(&room, entry)| entry.audio.iter().map(move |&key| (room, key)))
     }
 
     pub(super) fn enter(&mut self, now: Instant, room: RoomId) {
@@ -75,7 +88,9 @@ impl Worker {
                 .iter()
                 .filter_map(|&key| {
                     let track = tracks.get_mut(key)?;
-                    let level = track.meter.take()?;
+                    let loudness = track.meter.take();
+                    track.watch.note(&loudness);
+                    let level = loudness.amplitude?;
                     Some(TrackLevel { track: track.id, level })
                 })
                 .collect();
@@ -86,5 +101,6 @@ impl Worker {
             levels.sort_by(|a, b| b.level.total_cmp(&a.level));
             self.events.push_back(RoomEvent { room, event: Event::AudioLevels { levels } });
         }
+        self.look_for_silence(now);
     }
 }

@@ -1,7 +1,7 @@
 //! The root of the core: one worker's peers, tracks and subscriptions, and the routing table that they form.
 //!
 //! Here is what enters and what leaves; `commands` changes the tables, `media` takes RTP packets in, `forward` sends them on
-//! from where they are `pending`, `redundancy` fills gaps of audio, `feedback` reads RTCP, `reports` writes it.
+//! from where they are `pending`, `redundancy` fills gaps of audio, `silence` watches that it is heard, `feedback` reads RTCP, `reports` writes it.
 
 mod commands;
 mod deadlines;
@@ -12,6 +12,7 @@ mod media;
 pub(crate) mod pending;
 mod redundancy;
 mod reports;
+pub(crate) mod silence;
 
 pub mod keys;
 
@@ -19,7 +20,7 @@ pub mod keys;
 mod tests;
 
 use crate::batch::SendBatch;
-use crate::control::{Command, Event, RoomEvent};
+use crate::control::{Command, Event, RoomEvent, SilentCause};
 use crate::drops::{DropCounters, DropReason};
 use crate::egress::subscription::Subscription;
 use crate::ids::{PeerId, SeqNo, Ssrc, SubscriptionId, TrackId};
@@ -78,6 +79,9 @@ pub struct WorkerStats {
     pub rtp_recovered: u64,
     pub nacks_sent: u64,
     pub keyframe_requests_sent: u64,
+    /// Audio paths that are silent now, and that fell silent, by [`SilentCause`].
+    pub audio_paths_silent: u64,
+    pub audio_paths_fell_silent: [u64; SilentCause::ALL.len()],
     pub drops: DropCounters,
 }
 
@@ -216,6 +220,9 @@ impl Worker {
         }
         if let Some(path) = outcome.validated {
             self.peers_by_address.insert(path.remote, key);
+        }
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.presence.heard(now);
         }
         self.take_transport_events(now, key, out);
         self.schedule(key);

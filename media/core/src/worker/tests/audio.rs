@@ -1,6 +1,7 @@
 //! Sound over bad paths: what redundancy and retransmission leave missing.
 
 use super::*;
+use crate::control::{PathState, SilentCause};
 use crate::params::ReceiveSection;
 use crate::wire::rtcp::FirEntry;
 use rand::rngs::StdRng;
@@ -257,4 +258,72 @@ fn a_publisher_without_pli_is_asked_for_a_keyframe_with_fir_and_each_request_has
     scene.pass(KEYFRAME_REQUEST_INTERVAL);
     scene.send_rtcp(1, &pli);
     assert_eq!(firs(&scene.take(0), 2), 1);
+}
+
+/// A publisher (0) speaks for so long, as Opus.
+fn speak(scene: &mut Scene, first: u64, seconds: u64) {
+    for n in first..first + seconds * 50 {
+        let extensions: &[(u8, &[u8])] = &[(MID_ID, b"a"), (LEVEL_ID, &[25])];
+        let (seq, time) = (1_000 + n, n as u32 * FRAME_TICKS);
+        scene.send(0, &Rtp { payload_type: OPUS, ssrc: MEDIA, seq, time, extensions, payload: &sound(n) });
+        scene.out.clear();
+        scene.pass(FRAME);
+        scene.out.clear();
+    }
+}
+
+fn paths(scene: &mut Scene) -> Vec<(Option<SubscriptionId>, PathState)> {
+    let events = scene.events().into_iter();
+    let paths = events.filter_map(|event| match event {
+        Event::AudioPath { subscription, state, .. } => Some((subscription, state)),
+        _ => None,
+    });
+    paths.collect()
+}
+
+#[test]
+fn speech_of_which_one_subscriber_gets_nothing_is_told_and_counted() {
+    let mut scene = Scene::new();
+    for _ in 0..3 {
+        scene.join();
+    }
+    scene.command(Command::SetReceive { peer: scene.peer(0), sections: vec![audio(1)] });
+    subscribe(&mut scene, 1, 1, 1, send_parameters(OUT, None, &[(OPUS, false)]));
+    // It knows no payload type of the publisher's that is sent.
+    subscribe(&mut scene, 2, 1, 2, send_parameters(OUT_RTX, None, &[(RED, false)]));
+    speak(&mut scene, 0, 6);
+    let deaf = Some(SubscriptionId::new(2));
+    assert_eq!(paths(&mut scene), [(deaf, PathState::Silent(SilentCause::NotForwarded))]);
+    let stats = scene.worker.stats();
+    assert_eq!((stats.audio_paths_silent, stats.audio_paths_fell_silent), (1, [0, 1, 0]));
+    scene.command(Command::SetTrackMuted { track: TrackId::new(1), muted: true });
+    scene.pass(Duration::from_secs(2));
+    assert_eq!(paths(&mut scene), [(deaf, PathState::Over)]);
+    assert_eq!(scene.worker.stats().audio_paths_silent, 0);
+}
+
+#[test]
+fn a_publisher_who_is_there_and_sends_nothing_is_told_and_who_left_is_not() {
+    let mut scene = Scene::new();
+    for _ in 0..2 {
+        scene.join();
+    }
+    scene.command(Command::SetReceive { peer: scene.peer(0), sections: vec![audio(1)] });
+    subscribe(&mut scene, 1, 1, 1, send_parameters(OUT, None, &[(OPUS, false)]));
+    speak(&mut scene, 0, 3);
+    let report = rtcp_packet(|rtcp| {
+        rtcp.receiver_report(Ssrc::new(1), &[]);
+    });
+    for _ in 0..10 {
+        scene.pass(Duration::from_secs(1));
+        scene.out.clear();
+        scene.send_rtcp(0, &report);
+    }
+    assert_eq!(paths(&mut scene), [(None, PathState::Silent(SilentCause::Uplink))]);
+    assert_eq!(scene.worker.stats().audio_paths_silent, 1);
+    for member in [0, 1] {
+        scene.command(Command::RemovePeer { peer: scene.peer(member) });
+    }
+    assert_eq!(scene.worker.stats().audio_paths_silent, 0);
+    assert_eq!(paths(&mut scene), []);
 }
