@@ -84,6 +84,8 @@ pub struct RoomSettings {
     pub rooms_max: usize,
     /// Participants in a room; 0 leaves only the server's own bound.
     pub participants_max: u32,
+    /// Audio tracks that a room forwards, the loudest; 0 is all.
+    pub loudest_speakers: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -153,6 +155,7 @@ impl Default for Config {
                 // The design unit is one hospital trust with 132 meetings at peak; this is ten of them.
                 rooms_max: 1_500,
                 participants_max: 0,
+                loudest_speakers: 0,
             },
             log: LogConfig { format: LogFormat::Text, filter: "info".into() },
         }

@@ -55,6 +55,12 @@ pub enum Command {
     Unsubscribe {
         subscription: SubscriptionId,
     },
+    /// Forwards only so many audio tracks of a room, the loudest; 0 is all. For the room's whole life: repeated with each of
+    /// its peers, as a room begins and ends with them.
+    SetLoudest {
+        room: RoomId,
+        loudest: u8,
+    },
     /// Asks the publisher of `track` for a keyframe, within the throttle.
     RequestKeyframe {
         track: TrackId,

@@ -49,6 +49,7 @@ use crate::stats::{DataDrop, SessionEnd};
 use audibility::Audibility;
 use consilium_media_core::control::Command;
 use consilium_media_core::ids::{PeerId, RoomId, TrackId};
+use consilium_media_core::params::IceCredentials;
 use livekit_protocol::signal_response::Message;
 use livekit_protocol::{IceServer, ParticipantUpdate, RoomUpdate, ServerInfo};
 use names::Names;
@@ -122,6 +123,8 @@ pub struct RoomSettings {
     pub departure_timeout: Duration,
     /// 0 is no limit but [`limits::PARTICIPANTS_MAX`].
     pub max_participants: u32,
+    /// How many audio tracks are forwarded, the loudest; 0 is all.
+    pub loudest_speakers: u8,
 }
 
 /// What clients are told of the server.
@@ -262,6 +265,15 @@ impl Room {
 
     fn media(&mut self, command: Command) {
         self.effects.push_back(Effect::Media(command));
+    }
+
+    /// With each connection: the media core knows a room by its connections.
+    fn add_peer(&mut self, peer: PeerId, local: IceCredentials) {
+        let (room, loudest) = (self.id(), self.settings.loudest_speakers);
+        self.media(Command::AddPeer { peer, room, local });
+        if loudest > 0 {
+            self.media(Command::SetLoudest { room, loudest });
+        }
     }
 
     /// To one participant, if its session is there.

@@ -231,6 +231,14 @@ impl Subscription {
         }
     }
 
+    /// Packets of the stream were left out up to this one.
+    pub fn resume_at(&mut self, packet: &PacketInfo) {
+        if self.current == Some(packet.stream) {
+            self.rewriter.resume(packet.ext_seq);
+            self.begin_run(packet.stream);
+        }
+    }
+
     fn begin_run(&mut self, stream: usize) {
         if let Some((first, shift)) = self.rewriter.newest_run() {
             self.history.begin_run(first, shift, stream);

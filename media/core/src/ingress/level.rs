@@ -31,6 +31,16 @@ struct Heard {
     power: f32,
 }
 
+/// Of a level in -dBov; 1 is 0 dBov.
+pub fn power(level: u8) -> f32 {
+    POWER[usize::from(level).min(SILENCE)]
+}
+
+/// May be speech.
+pub fn is_loud(level: u8) -> bool {
+    level <= LOUD
+}
+
 #[derive(Default)]
 pub struct LevelMeter {
     loud: Heard,
@@ -51,9 +61,9 @@ pub struct Loudness {
 impl LevelMeter {
     /// Notes one packet's level, in -dBov, 0 loudest.
     pub fn note(&mut self, level: u8) {
-        let heard = if level <= LOUD { &mut self.loud } else { &mut self.quiet };
+        let heard = if is_loud(level) { &mut self.loud } else { &mut self.quiet };
         heard.packets += 1;
-        heard.power += POWER[usize::from(level).min(SILENCE)];
+        heard.power += power(level);
     }
 
     /// The packets since the last call.

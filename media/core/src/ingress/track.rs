@@ -6,6 +6,7 @@ use crate::ingress::stream::Stream;
 use crate::limits::ENCODINGS_MAX;
 use crate::params::{CodecParameters, ExtensionId, HeaderExtension, MediaKind, ReceiveSection};
 use crate::worker::keys::{PeerKey, SubscriptionKey};
+use crate::worker::loudest::Gate;
 use crate::worker::pending::Queue;
 use crate::worker::silence::UplinkWatch;
 use smallvec::SmallVec;
@@ -22,6 +23,8 @@ pub struct Track {
     pub streams: SmallVec<[Stream; ENCODINGS_MAX]>,
     pub subscriptions: Vec<SubscriptionKey>,
     pub meter: LevelMeter,
+    /// Of audio: whether it is forwarded, where a room forwards its loudest few.
+    pub gate: Gate,
     /// Of audio: whether it comes.
     pub watch: UplinkWatch,
     /// Its packets that were taken in and not yet sent on.
@@ -50,6 +53,7 @@ impl Track {
             streams,
             subscriptions: Vec::new(),
             meter: LevelMeter::default(),
+            gate: Gate::default(),
             watch: UplinkWatch::default(),
             waiting: None,
             walk_start: 0,
@@ -109,6 +113,10 @@ impl Track {
 
     pub fn extension(&self, id: u8) -> Option<HeaderExtension> {
         self.extensions[usize::from(id)]
+    }
+
+    pub fn has_extension(&self, wanted: HeaderExtension) -> bool {
+        self.extensions.contains(&Some(wanted))
     }
 
     /// Hz. All codecs of a kind share it in WebRTC: 48,000 for Opus and RED, 90,000 for video.

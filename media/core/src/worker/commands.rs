@@ -51,6 +51,7 @@ impl Worker {
                 self.remove_subscription(key);
                 Ok(())
             }
+            Command::SetLoudest { room, loudest } => self.set_loudest(room, loudest),
             Command::RequestKeyframe { track } => {
                 let key = *self.tracks_by_id.get(&track).ok_or(DropReason::UnknownTarget)?;
                 for stream in 0..self.tracks[key].streams.len() {
@@ -170,7 +171,11 @@ impl Worker {
             }
             return Some(key);
         }
-        let key = self.tracks.insert(Track::new(id, peer, section));
+        let mut track = Track::new(id, peer, section);
+        if section.kind == MediaKind::Audio {
+            track.gate = self.gate_for(self.peers[peer].room, &track);
+        }
+        let key = self.tracks.insert(track);
         self.tracks_by_id.insert(id, key);
         self.peers[peer].tracks.push(key);
         if section.kind == MediaKind::Audio {

@@ -13,6 +13,10 @@ use std::time::Instant;
 struct Room {
     peers: usize,
     audio: Vec<TrackKey>,
+    /// How many of them are forwarded; 0 is all.
+    loudest: u8,
+    /// Those that are.
+    forwarded: Vec<TrackKey>,
     /// The last report named someone: one empty report follows.
     was_loud: bool,
 }
@@ -44,6 +48,20 @@ impl Rooms {
         self.rooms.iter().flat_map(|(&room, entry)| entry.audio.iter().map(move |&key| (room, key)))
     }
 
+    pub(super) fn set_loudest(&mut self, room: RoomId, loudest: u8) -> Option<()> {
+        self.rooms.get_mut(&room)?.loudest = loudest;
+        Some(())
+    }
+
+    pub(super) fn loudest(&self, room: RoomId) -> u8 {
+        self.rooms.get(&room).map_or(0, |entry| entry.loudest)
+    }
+
+    /// The audio tracks that are forwarded, where not all are.
+    pub(super) fn forwarded(&mut self, room: RoomId) -> &mut Vec<TrackKey> {
+        &mut self.rooms.entry(room).or_default().forwarded
+    }
+
     pub(super) fn enter(&mut self, now: Instant, room: RoomId) {
         self.rooms.entry(room).or_default().peers += 1;
         self.levels_due.get_or_insert(now + AUDIO_LEVEL_WINDOW);
@@ -70,6 +88,7 @@ impl Rooms {
     pub(super) fn remove_audio(&mut self, room: RoomId, track: TrackKey) {
         if let Some(entry) = self.rooms.get_mut(&room) {
             entry.audio.retain(|key| *key != track);
+            entry.forwarded.retain(|key| *key != track);
         }
     }
 }

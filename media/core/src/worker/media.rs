@@ -16,6 +16,7 @@ use crate::transport::srtp::SrtpError;
 use crate::wire::ext::{AudioLevel, TransportCc};
 use crate::wire::rtp::{self, RTP_HEADER_LEN, RtpPacket};
 use crate::worker::keys::{PeerKey, TrackKey};
+use crate::worker::loudest::Gate;
 use std::time::{Duration, Instant};
 
 /// How long arrivals are gathered for one transport-wide feedback message; the draft's default.
@@ -167,7 +168,8 @@ impl Worker {
             self.pending.push(target.track, track, info);
             return Err(DropReason::Padding);
         }
-        if let Some(level) = audio_level(&Packet::new(&info, rtp.as_bytes())) {
+        let level = audio_level(&Packet::new(&info, rtp.as_bytes()));
+        if let Some(level) = level {
             track.meter.note(level);
         }
         let stream = &mut track.streams[target.stream];
@@ -178,6 +180,10 @@ impl Worker {
         if track.muted {
             return Err(DropReason::Muted);
         }
+        if !matches!(track.gate, Gate::Off) && !self.admit(now, target.track, &info, level, out) {
+            return Err(DropReason::NotLoudest);
+        }
+        let track = self.tracks.get_mut(target.track).ok_or(DropReason::UnknownStream)?;
         self.pending.push(target.track, track, info);
         if !was_active {
             self.pending.note_started(target.track);

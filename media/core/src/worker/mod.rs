@@ -8,6 +8,7 @@ mod deadlines;
 mod feedback;
 mod forward;
 mod levels;
+pub(crate) mod loudest;
 mod media;
 pub(crate) mod pending;
 mod redundancy;

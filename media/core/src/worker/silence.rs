@@ -227,7 +227,10 @@ impl Worker {
                 }
                 let Some(peer) = peers.get(subscription.peer) else { continue };
                 let sight = Sight {
-                    expected: !track.muted && !subscription.paused && peer.outlet().is_some(),
+                    expected: !track.muted
+                        && !track.gate.is_closed()
+                        && !subscription.paused
+                        && peer.outlet().is_some(),
                     spoke,
                     packets_sent: subscription.packets_sent,
                     reporting_since: peer.presence.reporting_since(now),

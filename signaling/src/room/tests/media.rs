@@ -458,6 +458,24 @@ fn speakers_are_told_to_everybody_and_muted_ones_are_not() {
 }
 
 #[test]
+fn a_room_that_forwards_its_loudest_says_so_with_each_connection() {
+    for (loudest_speakers, mode, times) in
+        [(0, ConnectionMode::Single, 0), (3, ConnectionMode::Single, 1), (3, ConnectionMode::Dual, 2)]
+    {
+        let mut stage = Stage::with(RoomSettings { loudest_speakers, ..settings() });
+        let alice = stage.join_with(Join { mode, ..join("alice") });
+        stage.settle();
+        stage.publish(alice, "mic", TrackSource::Microphone);
+        let position = |wanted: fn(&Command) -> bool| stage.commands.iter().position(wanted);
+        let said = stage.commands.iter().filter(|c| matches!(c, Command::SetLoudest { loudest: 3, .. })).count();
+        assert_eq!(said, times, "{mode:?}");
+        let before = position(|c| matches!(c, Command::SetLoudest { .. }));
+        let published = position(|c| matches!(c, Command::SetReceive { sections, .. } if !sections.is_empty()));
+        assert!(published.is_some() && before.is_none_or(|before| Some(before) < published));
+    }
+}
+
+#[test]
 fn a_silent_path_is_known_by_its_sids_until_it_is_over_or_ends() {
     let mut stage = Stage::new();
     let alice = stage.join("alice");

@@ -327,3 +327,89 @@ fn a_publisher_who_is_there_and_sends_nothing_is_told_and_who_left_is_not() {
     assert_eq!(scene.worker.stats().audio_paths_silent, 0);
     assert_eq!(paths(&mut scene), []);
 }
+
+/// Publishers (0, 1, 2) of a room that forwards its two loudest, and a subscriber (3) of all.
+fn loudest_scene() -> Scene {
+    let mut scene = Scene::new();
+    for _ in 0..4 {
+        scene.join();
+    }
+    scene.command(Command::SetLoudest { room: ROOM, loudest: 2 });
+    for publisher in 0..3_u64 {
+        let peer = scene.peer(publisher as usize);
+        scene.command(Command::SetReceive { peer, sections: vec![audio(publisher + 1)] });
+        let send = send_parameters(OUT + publisher as u32, None, &[(OPUS, false)]);
+        subscribe(&mut scene, publisher + 1, publisher + 1, 3, send);
+    }
+    scene
+}
+
+/// All publishers send a packet at these levels, numbered `n`. Returns what the subscriber got: of whom, its number, its time.
+fn round(scene: &mut Scene, n: u64, levels: [u8; 3]) -> Vec<(usize, u16, u32)> {
+    for (publisher, level) in levels.into_iter().enumerate() {
+        let extensions: &[(u8, &[u8])] = &[(MID_ID, b"a"), (LEVEL_ID, &[level])];
+        let (ssrc, time) = (MEDIA + publisher as u32, n as u32 * FRAME_TICKS);
+        scene.take_in(publisher, &Rtp { payload_type: OPUS, ssrc, seq: n, time, extensions, payload: &sound(n) });
+    }
+    while scene.worker.poll_transmit(scene.now, &mut scene.out) {}
+    let got = scene.take(3);
+    scene.pass(FRAME);
+    scene.out.clear();
+    let entry = |packet: &crate::wire::rtp::RtpPacket<'_>| {
+        ((packet.ssrc().get() - OUT) as usize, packet.seq().get(), packet.timestamp().get())
+    };
+    rtp(&got).iter().map(entry).collect()
+}
+
+fn speakers(got: &[(usize, u16, u32)]) -> Vec<usize> {
+    let mut all: Vec<usize> = got.iter().map(|(publisher, ..)| *publisher).collect();
+    all.sort_unstable();
+    all
+}
+
+#[test]
+fn the_loudest_are_forwarded_from_their_first_loud_packet_on_without_gaps() {
+    const QUIET: u8 = 70;
+    let mut scene = loudest_scene();
+    let mut by_publisher: [Vec<(u16, u32)>; 3] = Default::default();
+    let mut n = 100;
+    let mut rounds = |scene: &mut Scene, count: u64, levels: [u8; 3], want: &[usize]| {
+        for _ in 0..count {
+            let got = round(scene, n, levels);
+            assert_eq!(speakers(&got), want, "packet {n} at {levels:?}");
+            got.iter().for_each(|(publisher, seq, time)| by_publisher[*publisher].push((*seq, *time)));
+            n += 1;
+        }
+    };
+    rounds(&mut scene, 20, [QUIET; 3], &[]);
+    rounds(&mut scene, 50, [20, QUIET, QUIET], &[0]);
+    rounds(&mut scene, 50, [20, 25, QUIET], &[0, 1]);
+    // As loud as those who speak: there is no place. Between their words there is none either.
+    rounds(&mut scene, 50, [20, 25, 22], &[0, 1]);
+    rounds(&mut scene, 25, [QUIET, QUIET, 22], &[0, 1]);
+    rounds(&mut scene, 25, [20, QUIET, QUIET], &[0, 1]);
+    // One has been quiet for a second: the next word of another is not clipped.
+    rounds(&mut scene, 1, [20, QUIET, QUIET], &[0, 1]);
+    // The packet of whoever makes room had left before.
+    rounds(&mut scene, 1, [20, QUIET, 30], &[0, 1, 2]);
+    rounds(&mut scene, 50, [20, QUIET, 30], &[0, 2]);
+    // Much louder than somebody who speaks.
+    rounds(&mut scene, 50, [20, 10, 30], &[0, 1]);
+    for (publisher, packets) in by_publisher.iter().enumerate() {
+        let in_order = |pair: &[(u16, u32)]| pair[1].0 == pair[0].0.wrapping_add(1) && pair[1].1 > pair[0].1;
+        assert!(packets.windows(2).all(in_order), "publisher {publisher}: {packets:?}");
+        let ticks = packets.windows(2).map(|pair| pair[1].1 - pair[0].1);
+        assert!(ticks.into_iter().all(|ticks| ticks % FRAME_TICKS == 0), "the source's own time");
+    }
+    assert!(scene.worker.stats().drops.get(DropReason::NotLoudest) > 0);
+    assert_eq!(paths(&mut scene), [], "left out on purpose");
+}
+
+#[test]
+fn of_a_track_that_was_left_out_nothing_older_comes_after() {
+    let mut scene = loudest_scene();
+    assert_eq!(speakers(&round(&mut scene, 100, [20, 70, 70])), [0]);
+    assert_eq!(speakers(&round(&mut scene, 103, [20, 20, 70])), [0, 1]);
+    // Late, and from before the second one entered.
+    assert_eq!(speakers(&round(&mut scene, 102, [20, 20, 70])), [0]);
+}
