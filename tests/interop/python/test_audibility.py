@@ -17,6 +17,7 @@ TONES = [400 + 130 * number for number in range(PEOPLE)]
 # All in one process: long frames, and each listens to one at a time, since the SDK hands every event to every stream.
 RATE, FRAME_MS, LOOK_MS = 16_000, 100, 250
 LOUDNESS = 8_000
+OPEN_ANEW_SECONDS = 4.0
 
 
 class Person:
@@ -64,13 +65,22 @@ class Person:
         async with asyncio.timeout(PATIENCE_SECONDS):
             while identity not in self.tracks:
                 await asyncio.sleep(0.05)
-            stream = rtc.AudioStream(self.tracks[identity], sample_rate=RATE, num_channels=1, frame_size_ms=LOOK_MS)
-            try:
+            # Now and then a stream of the SDK (1.2.1) yields nothing while its track counts packets and their energy.
+            while not await self._listen(identity, TONES[number]):
+                pass
+
+    async def _listen(self, identity: str, hertz: float) -> bool:
+        stream = rtc.AudioStream(self.tracks[identity], sample_rate=RATE, num_channels=1, frame_size_ms=LOOK_MS)
+        try:
+            async with asyncio.timeout(OPEN_ANEW_SECONDS):
                 async for event in stream:
-                    if is_tone(np.frombuffer(event.frame.data, np.int16).astype(np.float64), TONES[number]):
-                        return
-            finally:
-                await stream.aclose()
+                    if is_tone(np.frombuffer(event.frame.data, np.int16).astype(np.float64), hertz):
+                        return True
+        except TimeoutError:
+            pass
+        finally:
+            await stream.aclose()
+        return False
 
 
     async def knows_of(self, other: Person) -> str:
