@@ -136,6 +136,7 @@ fn rooms_config(config: &Config) -> RoomsConfig {
         empty_timeout: config.empty_timeout(),
         departure_timeout: config.departure_timeout(),
         max_participants: config.rooms.participants_max,
+        loudest_speakers: config.rooms.loudest_speakers,
         max_rooms: config.rooms.rooms_max,
         simulate: config.simulate(),
         ..RoomsConfig::default()

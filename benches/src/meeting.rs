@@ -232,7 +232,14 @@ impl Meeting {
             MediaKind::Audio => (Codec::Opus, 48_000),
             MediaKind::Video => (Codec::Vp8, 90_000),
         };
-        let codec = CodecParameters { payload_type, codec, clock_rate, rtx: None, nack: kind == MediaKind::Video };
+        let codec = CodecParameters {
+            payload_type,
+            codec,
+            clock_rate,
+            rtx: None,
+            nack: kind == MediaKind::Video,
+            fir_only: false,
+        };
         let encoding = Encoding { rid: None, ssrc: Some(ssrc), rtx_ssrc: None, layer: 0 };
         let section = ReceiveSection {
             mid,

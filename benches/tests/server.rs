@@ -140,6 +140,7 @@ fn check_meeting_survives(loopback: IpAddr) {
                 clock_rate: 90_000,
                 rtx: None,
                 nack: true,
+                fir_only: false,
             }],
             extensions: extensions(),
             encodings: vec![Encoding { rid: None, ssrc: Some(ssrc), rtx_ssrc: None, layer: 0 }],

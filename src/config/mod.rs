@@ -86,6 +86,8 @@ pub struct RoomSettings {
     pub participants_max: u32,
     /// Whether clients may ask for faults, to see whether they survive them. Absent: only with development credentials.
     pub simulate: Option<bool>,
+    /// Audio tracks that a room forwards, the loudest; 0 is all.
+    pub loudest_speakers: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -156,6 +158,7 @@ impl Default for Config {
                 rooms_max: 1_500,
                 participants_max: 0,
                 simulate: None,
+                loudest_speakers: 0,
             },
             log: LogConfig { format: LogFormat::Text, filter: "info".into() },
         }

@@ -1,6 +1,7 @@
 //! Which metrics there are, and where their values come from. Labels are closed sets: never a room, peer or address.
 
 use super::exposition::Exposition;
+use consilium_media_core::control::SilentCause;
 use consilium_media_net::handle::MediaHandle;
 use consilium_media_net::{DELAY_BUCKETS, DelayHistogram, NetStats};
 use consilium_signaling::rooms::Rooms;
@@ -76,7 +77,7 @@ fn traffic(out: &mut Exposition, workers: &[NetStats]) {
     );
     out.gauge("consilium_tracks", "Published tracks.", sum(|stats| stats.core.tracks) as f64);
     out.gauge("consilium_subscriptions", "Subscriptions to tracks.", sum(|stats| stats.core.subscriptions) as f64);
-    let counters: [(&str, &str, Read); 10] = [
+    let counters: [(&str, &str, Read); 11] = [
         ("consilium_datagrams_received_total", "Datagrams received.", |stats| stats.core.datagrams_received),
         ("consilium_received_bytes_total", "Bytes of datagrams received.", |stats| stats.core.bytes_received),
         ("consilium_datagrams_sent_total", "Datagrams sent.", |stats| stats.datagrams_sent),
@@ -91,6 +92,11 @@ fn traffic(out: &mut Exposition, workers: &[NetStats]) {
         ("consilium_rtp_packets_retransmitted_total", "RTP packets sent again on request.", |stats| {
             stats.core.rtp_retransmitted
         }),
+        (
+            "consilium_rtp_packets_recovered_total",
+            "Lost packets of redundant audio, taken out of later ones.",
+            |stats| stats.core.rtp_recovered,
+        ),
         ("consilium_nacks_sent_total", "Requests to publishers to send packets again.", |stats| stats.core.nacks_sent),
         ("consilium_keyframe_requests_sent_total", "Requests to publishers for a keyframe.", |stats| {
             stats.core.keyframe_requests_sent
@@ -116,6 +122,19 @@ fn quality(out: &mut Exposition, workers: &[NetStats]) {
         failed.into_iter().map(|(label, count)| (("cause", label), count)),
     );
     let sum = |read: Read| workers.iter().map(read).sum::<u64>();
+    out.gauge(
+        "consilium_audio_paths_silent",
+        "Ways from somebody who speaks to somebody who should hear it that are silent now.",
+        sum(|stats| stats.core.audio_paths_silent) as f64,
+    );
+    let fell_silent = |cause: SilentCause| {
+        workers.iter().map(|stats| stats.core.audio_paths_fell_silent[cause as usize]).sum::<u64>()
+    };
+    out.labelled(
+        "consilium_audio_paths_silent_total",
+        "Ways of audio that fell silent, by where they were interrupted.",
+        SilentCause::ALL.map(|cause| (("cause", cause.label()), fell_silent(cause))),
+    );
     out.counter(
         "consilium_send_trains_total",
         "System calls that sent several datagrams.",

@@ -58,6 +58,12 @@ pub enum Command {
     Unsubscribe {
         subscription: SubscriptionId,
     },
+    /// Forwards only so many audio tracks of a room, the loudest; 0 is all. For the room's whole life: repeated with each of
+    /// its peers, as a room begins and ends with them.
+    SetLoudest {
+        room: RoomId,
+        loudest: u8,
+    },
     /// Asks the publisher of `track` for a keyframe, within the throttle.
     RequestKeyframe {
         track: TrackId,
@@ -154,6 +160,13 @@ pub enum Event {
     Figures {
         figures: Vec<PeerFigures>,
     },
+    /// Audio that should be heard is not, or is again.
+    AudioPath {
+        track: TrackId,
+        /// `None` for the way from the publisher to us.
+        subscription: Option<SubscriptionId>,
+        state: PathState,
+    },
 }
 
 /// How one connection fares.
@@ -169,6 +182,38 @@ pub struct PeerFigures {
     pub loss_down: Option<f32>,
     /// The last one measured.
     pub rtt: Option<Duration>,
+}
+
+/// Whether an audio path is heard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PathState {
+    Silent(SilentCause),
+    /// It is heard again, or need not be any more. Paths that end with a track or a subscription end without it.
+    Over,
+}
+
+/// Where an audio path is interrupted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SilentCause {
+    /// The publisher is there and not muted, and nothing comes.
+    Uplink,
+    /// Speech comes, and nothing leaves for the subscriber.
+    NotForwarded,
+    /// Speech leaves, and the subscriber reports that it gets nothing.
+    NotReceived,
+}
+
+impl SilentCause {
+    pub const ALL: [Self; 3] = [Self::Uplink, Self::NotForwarded, Self::NotReceived];
+
+    /// The value of the metric's `cause` label.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Uplink => "uplink",
+            Self::NotForwarded => "not_forwarded",
+            Self::NotReceived => "not_received",
+        }
+    }
 }
 
 /// Loudness of one track.

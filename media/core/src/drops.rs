@@ -57,6 +57,8 @@ reasons! {
     Padding = "padding",
     /// The track is muted by the server.
     Muted = "muted",
+    /// The room forwards its loudest few, and the track is none of them.
+    NotLoudest = "not_loudest",
     /// The subscription is paused.
     Paused = "paused",
     /// Another layer of the track is forwarded to this subscriber.

@@ -32,8 +32,9 @@ pub const DATAGRAM_LEN_MAX: usize = 2_048;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// RFC 7675 section 5.1: consent expires 30 s after the last authenticated check.
 pub const CONSENT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Window over which loudness is averaged; the SDKs' protocol expects about 400 ms.
-pub const AUDIO_LEVEL_WINDOW: Duration = Duration::from_millis(400);
+/// Window over which loudness is averaged. Whoever begins to speak is to be told within half a second: two windows, as the
+/// first may hold too little of the first word.
+pub const AUDIO_LEVEL_WINDOW: Duration = Duration::from_millis(200);
 /// Between two reports on how connections fare: somebody whose line is cut shows as such within a few seconds.
 pub const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
 /// Least time between two keyframe requests for one encoding: a keyframe costs the publisher several times a delta frame.

@@ -115,6 +115,8 @@ pub struct CodecParameters {
     pub rtx: Option<PayloadType>,
     /// Generic NACK was negotiated (RFC 4585).
     pub nack: bool,
+    /// Keyframes are asked for with FIR (RFC 5104): it was negotiated, and PLI was not.
+    pub fir_only: bool,
 }
 
 /// RTP header extensions that the core reads, writes or passes through (RFC 8285).

@@ -93,6 +93,8 @@ impl EventQueue {
             // A newer one follows within its window.
             Event::AudioLevels { levels } => !levels.is_empty(),
             Event::Figures { .. } => true,
+            // The counters know of it, too.
+            Event::AudioPath { .. } => true,
             Event::Data { peer, channel, .. } => {
                 self.lossy.get(peer).is_some_and(|channels| channels.contains(channel))
             }

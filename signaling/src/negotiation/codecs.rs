@@ -120,6 +120,7 @@ impl SectionCodec {
             clock_rate: clock_rate(self.published.codec),
             rtx: self.published.rtx,
             nack: self.feedback.contains(&Feedback::Nack),
+            fir_only: self.feedback.contains(&Feedback::Fir) && !self.feedback.contains(&Feedback::Pli),
         }
     }
 }
@@ -163,7 +164,12 @@ pub(super) fn parse(
         let Some(codec) = lines.of(payload_type, "rtpmap").and_then(|line| recognise(kind, line)) else { continue };
         let given = parse_fmtp(lines.of(payload_type, "fmtp").unwrap_or_default());
         let Some(format) = parse_format(codec, &given) else { continue };
-        let feedback = lines.feedback(payload_type);
+        let mut feedback = lines.feedback(payload_type);
+        // RFC 4585 section 4.2 has an answer keep what was offered and add nothing. Browsers do not offer to repair sound
+        // and do so where the answer asks for it; a stack that does not know this passes over it.
+        if codec == Codec::Opus && !feedback.contains(&Feedback::Nack) {
+            feedback.push(Feedback::Nack);
+        }
         let fmtp = kept_fmtp(codec, given);
         codecs.push(SectionCodec {
             published: PublishedCodec { codec, format, payload_type, rtx: None },
@@ -320,6 +326,10 @@ fn kept_fmtp(codec: Codec, given: Vec<(String, String)>) -> Vec<(String, String)
         if keys.contains(&key.as_str()) && !kept.iter().any(|(known, _)| *known == key) {
             kept.push((key, value));
         }
+    }
+    // RFC 7587 section 7: a receiver's wish, and ours whatever the far side wishes of us.
+    if codec == Codec::Opus && value_of(&kept, "useinbandfec").is_none() {
+        kept.push(("useinbandfec".to_owned(), "1".to_owned()));
     }
     kept
 }

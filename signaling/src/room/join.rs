@@ -200,13 +200,12 @@ impl Room {
 
     /// Opens the connection that must come up first.
     fn open_primary(&mut self, key: ParticipantKey) {
-        let room = self.id();
         let Some(participant) = self.participants.get_mut(&key) else { return };
         let dual = participant.subscriber.is_some();
         let peer = participant.receiving_mut();
         peer.state = PeerState::Connecting;
         let (peer, local) = (peer.id, peer.negotiation.local().ice.clone());
-        self.media(Command::AddPeer { peer, room, local });
+        self.add_peer(peer, local);
         if dual {
             let labels =
                 [(super::peer::RELIABLE_LABEL, Reliability::Reliable), (super::peer::LOSSY_LABEL, Reliability::Lossy)];

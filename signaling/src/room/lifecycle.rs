@@ -52,6 +52,7 @@ impl Room {
             Event::TrackStarted { .. } => {}
             Event::AudioLevels { levels } => self.handle_audio_levels(&levels),
             Event::Figures { figures } => self.handle_figures(now, &figures),
+            Event::AudioPath { track, subscription, state } => self.handle_audio_path(track, subscription, state),
         }
     }
 
@@ -81,6 +82,7 @@ impl Room {
             self.remove(now, key, reason, end);
         }
         self.end_simulated_speech(now);
+        self.fade_speakers();
         if due(self.room_update_at) {
             self.announce_room();
         }

@@ -16,6 +16,7 @@
 //! speakers     who is speaking
 //! quality      how well everybody is connected
 //! missed       what a client without a session was not told
+//! audibility   who is not heard by whom, though they should be
 //! profile      names, metadata, attributes
 //! simulate     faults on request
 //! lifecycle    sessions lost, connections ended, participants removed, rooms closed
@@ -23,6 +24,7 @@
 //! ```
 
 mod admin;
+mod audibility;
 mod data;
 mod dynacast;
 mod join;
@@ -47,13 +49,16 @@ mod tests;
 mod track;
 
 pub use admin::Refusal;
+pub use audibility::SilentPath;
 pub(crate) use join::state_mismatch;
 pub use join::{ConnectionMode, Join, JoinRefusal, Resume};
 pub use peer::LocalEndpoint;
 
 use crate::stats::{DataDrop, SessionEnd};
+use audibility::Audibility;
 use consilium_media_core::control::Command;
 use consilium_media_core::ids::{PeerId, RoomId, TrackId};
+use consilium_media_core::params::IceCredentials;
 use dynacast::Dynacast;
 use livekit_protocol::signal_response::Message;
 use livekit_protocol::{IceServer, ParticipantUpdate, RoomUpdate, ServerInfo};
@@ -131,6 +136,8 @@ pub struct RoomSettings {
     pub max_participants: u32,
     /// Whether clients may ask for faults, to see whether they survive them.
     pub simulate: bool,
+    /// How many audio tracks are forwarded, the loudest; 0 is all.
+    pub loudest_speakers: u8,
 }
 
 /// What clients are told of the server.
@@ -172,6 +179,7 @@ pub struct Room {
     speakers: Speakers,
     dynacast: Dynacast,
     replay: Replay,
+    audibility: Audibility,
     /// The time of the input under way.
     present: Instant,
     /// When an empty room ends.
@@ -210,6 +218,7 @@ impl Room {
             speakers: Speakers::default(),
             dynacast: Dynacast::default(),
             replay: Replay::default(),
+            audibility: Audibility::default(),
             present: now.instant,
             room_update_at: None,
             effects: VecDeque::new(),
@@ -232,7 +241,7 @@ impl Room {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let expiries = self.participants.values().filter_map(Participant::deadline);
         let speeches = self.participants.values().filter_map(|participant| participant.simulation.deadline());
-        let own = [self.closes_at, self.room_update_at, self.demand_due()];
+        let own = [self.closes_at, self.room_update_at, self.demand_due(), self.speakers.poll_timeout()];
         expiries.chain(speeches).chain(own.into_iter().flatten()).min()
     }
 
@@ -277,6 +286,15 @@ impl Room {
 
     fn media(&mut self, command: Command) {
         self.effects.push_back(Effect::Media(command));
+    }
+
+    /// With each connection: the media core knows a room by its connections.
+    fn add_peer(&mut self, peer: PeerId, local: IceCredentials) {
+        let (room, loudest) = (self.id(), self.settings.loudest_speakers);
+        self.media(Command::AddPeer { peer, room, local });
+        if loudest > 0 {
+            self.media(Command::SetLoudest { room, loudest });
+        }
     }
 
     /// To one participant: now, or when its session is back.

@@ -130,13 +130,12 @@ impl Room {
 
     /// Where the client splits its connections, the one to publish on is opened by its first offer.
     fn open_publisher(&mut self, key: ParticipantKey) {
-        let room = self.id();
         let Some(participant) = self.participants.get_mut(&key) else { return };
         let peer = &mut participant.publisher;
         if peer.state == PeerState::Idle {
             peer.state = PeerState::Connecting;
             let (peer, local) = (peer.id, peer.negotiation.local().ice.clone());
-            self.media(Command::AddPeer { peer, room, local });
+            self.add_peer(peer, local);
         }
     }
 

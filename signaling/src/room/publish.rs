@@ -198,7 +198,7 @@ impl Room {
             }
         }
         if let Some(sid) = speaker {
-            self.speakers.track_ended(&sid);
+            self.speakers.track_ended(self.present, &sid);
         }
     }
 

@@ -16,6 +16,8 @@ pub struct RoomsConfig {
     pub departure_timeout: Duration,
     /// Participants of a room that says nothing else; 0 is no limit but [`crate::room::limits::PARTICIPANTS_MAX`].
     pub max_participants: u32,
+    /// Audio tracks that a room forwards, the loudest, unless it says otherwise; 0 is all.
+    pub loudest_speakers: u8,
     /// Rooms at a time.
     pub max_rooms: usize,
     /// Whether clients may ask for faults (`SimulateScenario`).
@@ -35,6 +37,7 @@ impl Default for RoomsConfig {
             empty_timeout: Duration::from_secs(300),
             departure_timeout: Duration::from_secs(20),
             max_participants: 0,
+            loudest_speakers: 0,
             // The design unit is one hospital trust with 132 meetings at peak; this is ten of them.
             max_rooms: 1_500,
             simulate: false,

@@ -120,6 +120,7 @@ impl Rooms {
             if config.max_participants > 0 {
                 settings.max_participants = config.max_participants;
             }
+            settings.loudest_speakers = super::loudest_speakers(&config.tags, settings.loudest_speakers);
             settings.metadata.clone_from(&config.metadata);
         }
         settings

@@ -119,6 +119,9 @@ impl Waiting {
                 }
                 self.note(*peer, *channel, Reliability::Reliable);
             }
+            // The counters know; this is for those who read.
+            Event::AudioPath { .. } if !self.has_room(LOSSY_EVENTS_MAX, LOSSY_BYTES_MAX) => return Brought::Dropped,
+            Event::AudioPath { .. } => {}
             Event::PeerClosed { peer, .. } => drop(self.lossy.remove(peer)),
             // As many as the room asked for: a peer connects once, a track starts once. A subscription stalls as often as its
             // path changes, ten times a second at most.

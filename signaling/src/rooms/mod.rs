@@ -31,6 +31,7 @@ use consilium_media_net::handle::{MediaHandle, WorkerId};
 use dashmap::DashMap;
 use inbox::{Brought, Inbox};
 use livekit_protocol::DisconnectReason;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -46,6 +47,8 @@ const SESSIONS_MAX: u32 = 20_000;
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(3);
 /// A room can end between being found and being asked. Whoever asks then looks again, but not for ever.
 const ATTEMPTS_MAX: usize = 3;
+/// Tag of a room that says how many audio tracks it forwards.
+const LOUDEST_TAG: &str = "loudest_speakers";
 
 /// All rooms of this server. Cheap to clone.
 #[derive(Clone)]
@@ -206,6 +209,7 @@ impl Rooms {
             departure_timeout: self.inner.config.departure_timeout,
             max_participants: self.inner.config.max_participants,
             simulate: self.inner.config.simulate,
+            loudest_speakers: self.inner.config.loudest_speakers,
         }
     }
 
@@ -248,6 +252,11 @@ fn now() -> Now {
         instant: tokio::time::Instant::now().into_std(),
         unix_ms: i64::try_from(unix.as_millis()).unwrap_or(i64::MAX),
     }
+}
+
+/// A host says it with a room's tags, as the client protocol has no field for it. What is no number leaves it as it is.
+fn loudest_speakers(tags: &HashMap<String, String>, otherwise: u8) -> u8 {
+    tags.get(LOUDEST_TAG).and_then(|value| value.parse().ok()).unwrap_or(otherwise)
 }
 
 fn check_room_name(name: &str) -> Result<(), &'static str> {

@@ -24,6 +24,7 @@ impl Rooms {
         if request.max_participants > 0 {
             settings.max_participants = request.max_participants;
         }
+        settings.loudest_speakers = super::loudest_speakers(&request.tags, settings.loudest_speakers);
         for _ in 0..super::ATTEMPTS_MAX {
             let handle = self.open(settings.clone()).map_err(|error| match error {
                 JoinError::TooManyRooms => Refusal::ResourceExhausted,

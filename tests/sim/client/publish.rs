@@ -457,6 +457,7 @@ fn audio_section(audio: &Audio) -> ReceiveSection {
         clock_rate: 48_000,
         rtx: None,
         nack: false,
+        fir_only: false,
     };
     ReceiveSection {
         mid: Mid::new(b"0").unwrap(),
@@ -477,6 +478,7 @@ fn video_section(video: &Video, by_ssrc: bool) -> ReceiveSection {
         clock_rate: 90_000,
         rtx,
         nack: video.plan.rtx,
+        fir_only: false,
     };
     let encodings = video.layers.iter().enumerate().map(|(layer, sending)| {
         let announced = by_ssrc || video.layers.len() == 1;

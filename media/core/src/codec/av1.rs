@@ -111,8 +111,8 @@ const DISCARDABLE: u8 = 1;
 /// Reads the template layers (appendix A.8.2) and returns how many there are.
 fn read_layers(bits: &mut Bits<'_>, layers: &mut [FrameLayer; TEMPLATES_MAX]) -> Option<usize> {
     let mut layer = FrameLayer::default();
-    for index in 0..TEMPLATES_MAX {
-        layers[index] = layer;
+    for (index, place) in layers.iter_mut().enumerate() {
+        *place = layer;
         // next_layer_idc: same layer, next temporal, next spatial, or the end.
         match bits.take(2)? {
             0 => {}

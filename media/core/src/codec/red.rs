@@ -41,6 +41,26 @@ pub fn blocks(payload: &[u8]) -> Option<Blocks<'_>> {
     None
 }
 
+/// Writes a packet of one primary and, where it fits, one redundant block. Returns its length; `None` when `out` is too short.
+pub fn compose(redundant: Option<RedBlock<'_>>, primary: RedBlock<'_>, out: &mut [u8]) -> Option<usize> {
+    let fits = |block: &RedBlock<'_>| block.timestamp_offset < 1 << 14 && block.data.len() < 1 << 10;
+    let redundant = redundant.filter(fits);
+    let mut len = 0;
+    let mut put = |bytes: &[u8]| {
+        out.get_mut(len..len + bytes.len())?.copy_from_slice(bytes);
+        len += bytes.len();
+        Some(())
+    };
+    if let Some(block) = redundant {
+        let first = u32::from(FOLLOWED | block.payload_type.get());
+        put(&(first << 24 | u32::from(block.timestamp_offset) << 10 | block.data.len() as u32).to_be_bytes())?;
+    }
+    put(&[primary.payload_type.get()])?;
+    put(redundant.map_or(&[], |block| block.data))?;
+    put(primary.data)?;
+    Some(len)
+}
+
 /// Timestamp offset (14 bits) and length (10 bits).
 fn redundant_header(bytes: &[u8]) -> Option<(u16, usize)> {
     let &[_, a, b, c, ..] = bytes else { return None };
@@ -81,7 +101,7 @@ mod tests {
 
     const OPUS: PayloadType = PayloadType::from_wire(111);
 
-    fn compose(redundant: &[(u16, Vec<u8>)], primary: &[u8]) -> Vec<u8> {
+    fn packet(redundant: &[(u16, Vec<u8>)], primary: &[u8]) -> Vec<u8> {
         let mut packet = Vec::new();
         for (offset, data) in redundant {
             let word = u32::from(FOLLOWED | 111) << 24 | u32::from(*offset) << 10 | data.len() as u32;
@@ -101,7 +121,7 @@ mod tests {
 
     #[test]
     fn the_primary_follows_the_redundant_data() {
-        let packet = compose(&[(960, vec![9; 300]), (480, vec![])], &[1, 2]);
+        let packet = packet(&[(960, vec![9; 300]), (480, vec![])], &[1, 2]);
         assert_eq!(primary(&packet), Some((&[1, 2][..], OPUS)));
         let read: Vec<_> = blocks(&packet).unwrap().map(|b| (b.timestamp_offset, b.data.len())).collect();
         assert_eq!(read, [(960, 300), (480, 0), (0, 2)]);
@@ -109,7 +129,7 @@ mod tests {
 
     #[test]
     fn headers_that_lie_are_refused() {
-        let packet = compose(&[(960, vec![8; 3]), (480, vec![9; 5])], &[]);
+        let packet = packet(&[(960, vec![8; 3]), (480, vec![9; 5])], &[]);
         assert_eq!(primary(&packet), Some((&[][..], OPUS)));
         for len in 0..packet.len() {
             assert_eq!(primary(&packet[..len]), None);
@@ -119,8 +139,22 @@ mod tests {
     #[test]
     fn the_number_of_blocks_is_bounded() {
         let redundant = |count| vec![(1, vec![0]); count];
-        assert_eq!(blocks(&compose(&redundant(BLOCKS_MAX - 1), &[])).map(Iterator::count), Some(BLOCKS_MAX));
-        assert!(blocks(&compose(&redundant(BLOCKS_MAX), &[])).is_none());
+        assert_eq!(blocks(&packet(&redundant(BLOCKS_MAX - 1), &[])).map(Iterator::count), Some(BLOCKS_MAX));
+        assert!(blocks(&packet(&redundant(BLOCKS_MAX), &[])).is_none());
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_what_does_not_fit_is_left_out() {
+        let block = |timestamp_offset, data| RedBlock { payload_type: OPUS, timestamp_offset, data };
+        let written = |earlier: RedBlock<'_>| {
+            let mut out = [0; 2_048];
+            let len = compose(Some(earlier), block(0, &[7; 90]), &mut out).unwrap();
+            blocks(&out[..len]).unwrap().map(|b| (b.timestamp_offset, b.data.len())).collect::<Vec<_>>()
+        };
+        assert_eq!(written(block(960, &[8; 80])), [(960, 80), (0, 90)]);
+        assert_eq!(written(block(960, &[8; 1_024])), [(0, 90)]);
+        assert_eq!(written(block(1 << 14, &[8; 80])), [(0, 90)]);
+        assert_eq!(compose(None, block(0, &[7; 90]), &mut [0; 90]), None);
     }
 
     proptest! {
@@ -129,7 +163,7 @@ mod tests {
             redundant in prop::collection::vec((0..1u16 << 14, prop::collection::vec(any::<u8>(), 0..100)), 0..BLOCKS_MAX),
             fresh in prop::collection::vec(any::<u8>(), 0..100),
         ) {
-            let packet = compose(&redundant, &fresh);
+            let packet = packet(&redundant, &fresh);
             let read: Vec<_> = blocks(&packet).unwrap().map(|b| (b.timestamp_offset, b.data.to_vec())).collect();
             let want: Vec<_> = redundant.into_iter().chain([(0, fresh)]).collect();
             prop_assert_eq!(read, want);

@@ -134,6 +134,17 @@ impl Rewriter {
         self.last = Some(Last { time, at: now, picture });
     }
 
+    /// Goes on with a packet after any number that were left out: it follows the last one sent. Nothing older may come after.
+    pub fn resume(&mut self, ext_seq: ExtSeqNo) {
+        let Some((from, before)) = self.newest.filter(|(from, _)| *from <= ext_seq) else { return };
+        if self.older.len() == SHIFTS_MAX {
+            self.older.pop_front();
+        }
+        self.older.push_back((from, before));
+        let seq = self.next_out.get().wrapping_sub(ext_seq.get());
+        self.newest = Some((ext_seq, Shift { seq, ..before }));
+    }
+
     /// Leaves out a packet that arrived in order: those after it close up. `new_picture` when a whole picture begins with it.
     pub fn skip(&mut self, ext_seq: ExtSeqNo, new_picture: bool) {
         let Some((from, before)) = self.newest.filter(|(from, _)| *from <= ext_seq) else { return };
@@ -213,6 +224,17 @@ mod tests {
         assert_eq!(send(&mut rewriter, t0, 104, 3_000, 2), (2, 3_000, 1));
         assert_eq!(send(&mut rewriter, t0, 101, 0, 0), (1, 0, 0));
         assert_eq!(send(&mut rewriter, t0, 105, 3_000, 2).0, 3);
+    }
+
+    #[test]
+    fn what_comes_after_a_pause_follows_what_left_last_and_keeps_the_sources_time() {
+        let (t0, mut rewriter) = (start(), Rewriter::new(ExtSeqNo::new(0)));
+        rewriter.take_over(t0, &source(100, 0, None, None));
+        assert_eq!(send(&mut rewriter, t0, 100, 0, 0).0, 0);
+        assert_eq!(send(&mut rewriter, t0, 102, 1_920, 0).0, 2);
+        rewriter.resume(ExtSeqNo::new(150));
+        assert_eq!(send(&mut rewriter, t0, 150, 48_000, 0), (3, 48_000, 0));
+        assert_eq!(send(&mut rewriter, t0, 151, 48_960, 0).0, 4);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::ids::{ExtSeqNo, PayloadType, RtpTime, Ssrc, SubscriptionId};
 use crate::ingress::track::Track;
 use crate::params::{Codec, HeaderExtension, LayerLimit, MediaKind, PayloadMapping, SendParameters};
 use crate::worker::keys::{PeerKey, TrackKey};
+use crate::worker::silence::DownlinkWatch;
 use std::time::Instant;
 
 /// As many as there are kinds of [`HeaderExtension`].
@@ -40,6 +41,8 @@ pub struct Subscription {
     pub last_sent: Option<Instant>,
     /// Transport-wide numbers of what may have to leave again as it was.
     pub stamps: Stamps,
+    /// Of audio: whether it is heard.
+    pub watch: DownlinkWatch,
     kind: MediaKind,
     rewriter: Rewriter,
     rtx_next: ExtSeqNo,
@@ -103,6 +106,7 @@ impl Subscription {
             octets_sent: 0,
             last_sent: None,
             stamps: Stamps::default(),
+            watch: DownlinkWatch::default(),
             kind: binding.kind,
             rewriter: Rewriter::new(ExtSeqNo::new(u64::from(first_seq))),
             rtx_next: ExtSeqNo::new(u64::from(first_rtx_seq)),
@@ -283,6 +287,14 @@ impl Subscription {
     pub fn skip_padding(&mut self, packet: &PacketInfo) {
         if packet.in_order && self.current == Some(packet.stream) {
             self.rewriter.skip(packet.ext_seq, false);
+            self.begin_run(packet.stream);
+        }
+    }
+
+    /// Packets of the stream were left out up to this one.
+    pub fn resume_at(&mut self, packet: &PacketInfo) {
+        if self.current == Some(packet.stream) {
+            self.rewriter.resume(packet.ext_seq);
             self.begin_run(packet.stream);
         }
     }

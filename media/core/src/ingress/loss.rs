@@ -1,21 +1,67 @@
 //! Which packets of an incoming stream are missing, and when to ask for them again (RFC 4585 generic NACK).
+//!
+//! A missing packet is asked for once reordering no longer explains its absence, again one and a half round trips later (the
+//! request or its answer was lost too), and given up when it could not arrive in time to be of use.
 
 use crate::ids::{ExtSeqNo, SeqNo};
+use crate::params::MediaKind;
 use std::time::{Duration, Instant};
 
 /// Missing packets remembered per stream: a longer gap is not repaired but restarted by a keyframe.
 pub const MISSING_MAX: usize = 256;
-/// Reordering on the way is common and short; asking at once would ask for packets that are about to arrive.
-const FIRST_REQUEST_DELAY: Duration = Duration::from_millis(10);
-/// Until a round-trip time is known.
-const RETRY_INTERVAL_DEFAULT: Duration = Duration::from_millis(100);
-const RETRY_INTERVAL_MIN: Duration = Duration::from_millis(20);
-const REQUESTS_MAX: u8 = 10;
 /// What one feedback message asks for at most.
 pub const REQUEST_BATCH_MAX: usize = 128;
+/// Reordering on the way is common and short; asking at once would ask for packets that are about to arrive.
+const TOLERANCE_MIN: Duration = Duration::from_millis(10);
+/// However late packets come by themselves: waiting longer costs more than asking in vain.
+const TOLERANCE_MAX: Duration = Duration::from_millis(40);
+/// Until a round-trip time is known.
+const RTT_DEFAULT: Duration = Duration::from_millis(70);
+const RETRY_INTERVAL_MIN: Duration = Duration::from_millis(20);
+/// What is due within this is asked for together: fewer messages, and fewer looks at what is missing.
+const SLACK: Duration = Duration::from_millis(2);
+
+/// What is worth repairing of one kind of media.
+#[derive(Clone, Copy, Debug)]
+pub struct RepairLimits {
+    /// From being noticed missing to being of no more use.
+    pub age_max: Duration,
+    pub requests_max: u8,
+    /// Retransmissions come as the packet itself, not as a stream of their own (RFC 4588).
+    in_place: bool,
+}
+
+impl RepairLimits {
+    /// Ten requests 1.5 round trips apart fit into a second up to 65 ms of round trip. A picture that stood for a second is
+    /// better restarted: it is what the caches keep, too.
+    pub const VIDEO: Self = Self { age_max: Duration::from_secs(1), requests_max: 10, in_place: false };
+    /// About what a jitter buffer holds on a lossy path, which is not measured with browsers yet: sound that comes later was
+    /// already made up. So audio is asked for where the round trip is below 110 ms, and again only where it is short.
+    pub const AUDIO: Self = Self { age_max: Duration::from_millis(120), requests_max: 3, in_place: true };
+
+    pub const fn of(kind: MediaKind) -> Self {
+        match kind {
+            MediaKind::Audio => Self::AUDIO,
+            MediaKind::Video => Self::VIDEO,
+        }
+    }
+}
+
+/// How a packet came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// Under its own number.
+    Stream,
+    /// In a retransmission stream.
+    Retransmission,
+    /// Inside a later packet.
+    Redundancy,
+}
 
 struct Missing {
     ext_seq: ExtSeqNo,
+    noticed: Instant,
+    asked: Instant,
     due: Instant,
     requests: u8,
 }
@@ -30,28 +76,51 @@ pub enum Gap {
     TooLarge,
 }
 
-#[derive(Default)]
+/// Whether everything that is missing may still come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Repair {
+    UnderWay,
+    /// Something was given up: the picture needs a keyframe.
+    GaveUp,
+}
+
 pub struct LossTracker {
+    limits: RepairLimits,
     highest: Option<ExtSeqNo>,
     /// In ascending order.
     missing: Vec<Missing>,
+    /// Not later than the first of them is due.
+    next_due: Option<Instant>,
+    /// How long a gap is taken for reordering: as late as packets came by themselves.
+    tolerance: Duration,
+    /// From a request to its answer, for publishers that echo no reports of ours.
+    rtt: Option<Duration>,
 }
 
 impl LossTracker {
+    pub fn new(limits: RepairLimits) -> Self {
+        Self { limits, highest: None, missing: Vec::new(), next_due: None, tolerance: TOLERANCE_MIN, rtt: None }
+    }
+
     pub fn reset(&mut self) {
         self.highest = None;
         self.missing.clear();
+        self.next_due = None;
     }
 
     /// Notes an arrival.
-    pub fn received(&mut self, now: Instant, ext_seq: ExtSeqNo) -> Gap {
+    pub fn received(&mut self, now: Instant, ext_seq: ExtSeqNo, source: Source) -> Gap {
         let Some(highest) = self.highest else {
             self.highest = Some(ext_seq);
             return Gap::None;
         };
         if ext_seq <= highest {
             if let Ok(index) = self.missing.binary_search_by_key(&ext_seq, |m| m.ext_seq) {
-                self.missing.remove(index);
+                let filled = self.missing.remove(index);
+                self.learn(now, &filled, source);
+                if self.missing.is_empty() {
+                    self.next_due = None;
+                }
             }
             return Gap::None;
         }
@@ -60,39 +129,68 @@ impl LossTracker {
         if gap == 0 {
             return Gap::None;
         }
+        self.tolerance -= (self.tolerance - TOLERANCE_MIN) / 16;
         if self.missing.len() + gap > MISSING_MAX {
             self.missing.clear();
+            self.next_due = None;
             return Gap::TooLarge;
         }
-        let due = now + FIRST_REQUEST_DELAY;
+        let due = now + self.tolerance;
         let gap = highest.get() + 1..ext_seq.get();
-        self.missing.extend(gap.map(|seq| Missing { ext_seq: ExtSeqNo::new(seq), due, requests: 0 }));
+        let missing = |seq| Missing { ext_seq: ExtSeqNo::new(seq), noticed: now, asked: now, due, requests: 0 };
+        self.missing.extend(gap.map(missing));
+        self.next_due = Some(self.next_due.map_or(due, |next| next.min(due)));
         Gap::Opened
     }
 
-    /// The numbers to ask for now. Those asked for often enough are given up and reported by `false` in second place.
-    pub fn poll_requests(&mut self, now: Instant, rtt: Option<Duration>, out: &mut Vec<SeqNo>) -> bool {
-        let retry = rtt.map_or(RETRY_INTERVAL_DEFAULT, |rtt| (rtt * 3 / 2).max(RETRY_INTERVAL_MIN));
-        let mut complete = true;
-        self.missing.retain_mut(|missing| {
-            if missing.due > now || out.len() >= REQUEST_BATCH_MAX {
-                return true;
+    /// A packet that came by itself shows how far reordering goes; one that came on its only request, how long that takes.
+    fn learn(&mut self, now: Instant, filled: &Missing, source: Source) {
+        let by_itself = filled.requests == 0 || !self.limits.in_place;
+        match source {
+            Source::Stream if by_itself => {
+                let late = now.saturating_duration_since(filled.noticed) * 5 / 4;
+                self.tolerance = self.tolerance.max(late).min(TOLERANCE_MAX);
             }
-            if missing.requests >= REQUESTS_MAX {
-                complete = false;
-                return false;
+            Source::Stream | Source::Retransmission if filled.requests == 1 => {
+                let took = now.saturating_duration_since(filled.asked);
+                self.rtt = Some(self.rtt.map_or(took, |rtt| (rtt * 7 + took) / 8));
             }
-            missing.requests += 1;
-            missing.due = now + retry;
-            out.push(missing.ext_seq.seq());
-            true
-        });
-        complete
+            Source::Stream | Source::Retransmission | Source::Redundancy => {}
+        }
     }
 
-    /// When [`Self::poll_requests`] has something to say next.
+    /// The numbers to ask for now, appended to `out`, which holds [`REQUEST_BATCH_MAX`] at most.
+    pub fn poll_requests(&mut self, now: Instant, rtt: Option<Duration>, out: &mut Vec<SeqNo>) -> Repair {
+        if self.next_due.is_none_or(|due| due > now) {
+            return Repair::UnderWay;
+        }
+        let rtt = rtt.or(self.rtt).unwrap_or(RTT_DEFAULT);
+        let retry = (rtt * 3 / 2).max(RETRY_INTERVAL_MIN);
+        let limits = self.limits;
+        let mut repair = Repair::UnderWay;
+        let mut next: Option<Instant> = None;
+        self.missing.retain_mut(|missing| {
+            if missing.due <= now + SLACK && out.len() < REQUEST_BATCH_MAX {
+                let age = now.saturating_duration_since(missing.noticed);
+                if missing.requests >= limits.requests_max || age + rtt > limits.age_max {
+                    repair = Repair::GaveUp;
+                    return false;
+                }
+                missing.requests += 1;
+                missing.asked = now;
+                missing.due = (now + retry).min(missing.noticed + limits.age_max);
+                out.push(missing.ext_seq.seq());
+            }
+            next = Some(next.map_or(missing.due, |next| next.min(missing.due)));
+            true
+        });
+        self.next_due = next;
+        repair
+    }
+
+    /// When [`Self::poll_requests`] may have something to say next.
     pub fn next_due(&self) -> Option<Instant> {
-        self.missing.iter().map(|m| m.due).min()
+        self.next_due
     }
 
     pub fn missing_len(&self) -> usize {
@@ -104,52 +202,152 @@ impl LossTracker {
 mod tests {
     use super::*;
     use crate::virtual_time::start;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    const RTT: Duration = Duration::from_millis(40);
+
+    fn video() -> LossTracker {
+        LossTracker::new(RepairLimits::VIDEO)
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
 
     fn received(tracker: &mut LossTracker, now: Instant, seqs: &[u64]) {
         for &seq in seqs {
-            tracker.received(now, ExtSeqNo::new(seq));
+            tracker.received(now, ExtSeqNo::new(seq), Source::Stream);
         }
     }
 
     fn requests(tracker: &mut LossTracker, now: Instant) -> Vec<u16> {
         let mut out = Vec::new();
-        tracker.poll_requests(now, None, &mut out);
+        tracker.poll_requests(now, Some(RTT), &mut out);
         out.iter().map(|s| s.get()).collect()
+    }
+
+    /// Asks whenever something is due until nothing is. Returns when what was asked for, in milliseconds, and the outcome.
+    fn run(tracker: &mut LossTracker, t0: Instant, rtt: Option<Duration>) -> (Vec<u128>, Repair) {
+        let (mut asked, mut last) = (Vec::new(), Repair::UnderWay);
+        while let Some(due) = tracker.next_due() {
+            let mut out = Vec::new();
+            last = tracker.poll_requests(due, rtt, &mut out);
+            asked.extend(out.iter().map(|_| due.duration_since(t0).as_millis()));
+        }
+        (asked, last)
     }
 
     #[test]
     fn a_gap_is_asked_for_after_the_reordering_delay_and_again_until_filled() {
-        let (mut tracker, t0) = (LossTracker::default(), start());
+        let (mut tracker, t0) = (video(), start());
         received(&mut tracker, t0, &[65_534, 65_535, 65_538]);
-        assert!(requests(&mut tracker, t0).is_empty());
-        assert_eq!(requests(&mut tracker, t0 + FIRST_REQUEST_DELAY), [0, 1]);
-        received(&mut tracker, t0, &[65_536]);
-        assert_eq!(requests(&mut tracker, t0 + FIRST_REQUEST_DELAY + RETRY_INTERVAL_DEFAULT), [1]);
-        received(&mut tracker, t0, &[65_537]);
+        assert!(requests(&mut tracker, t0 + ms(9)).is_empty());
+        assert_eq!(requests(&mut tracker, t0 + ms(10)), [0, 1]);
+        received(&mut tracker, t0 + ms(50), &[65_536]);
+        assert!(requests(&mut tracker, t0 + ms(69)).is_empty());
+        assert_eq!(requests(&mut tracker, t0 + ms(70)), [1]);
+        received(&mut tracker, t0 + ms(110), &[65_537]);
         assert_eq!(tracker.next_due(), None);
     }
 
     #[test]
-    fn a_packet_that_never_comes_is_given_up() {
-        let (mut tracker, mut now) = (LossTracker::default(), start());
-        received(&mut tracker, now, &[1, 3]);
-        let mut asked = 0;
-        let mut complete = true;
-        while let Some(due) = tracker.next_due() {
-            now = due;
-            let mut out = Vec::new();
-            complete = tracker.poll_requests(now, None, &mut out);
-            asked += out.len();
+    fn a_picture_is_given_up_when_a_keyframe_is_sooner() {
+        for (rtt, times) in [(10, 10), (60, 10), (300, 2), (900, 1)] {
+            let (mut tracker, t0) = (video(), start());
+            received(&mut tracker, t0, &[1, 3]);
+            let (asked, last) = run(&mut tracker, t0, Some(ms(rtt)));
+            assert_eq!(asked.len(), times, "{rtt} ms: {asked:?}");
+            assert_eq!(last, Repair::GaveUp);
         }
-        assert_eq!(asked, usize::from(REQUESTS_MAX));
-        assert!(!complete);
+    }
+
+    #[test]
+    fn sound_is_asked_for_only_where_it_arrives_in_time() {
+        for (rtt, times) in [(Some(5), vec![10, 30, 50]), (Some(60), vec![10]), (Some(120), vec![]), (None, vec![10])] {
+            let (mut tracker, t0) = (LossTracker::new(RepairLimits::AUDIO), start());
+            received(&mut tracker, t0, &[1, 3]);
+            assert_eq!(run(&mut tracker, t0, rtt.map(ms)).0, times, "{rtt:?} ms");
+        }
+    }
+
+    #[test]
+    fn packets_that_come_late_by_themselves_make_it_wait_longer_and_not_for_ever() {
+        let (mut tracker, t0) = (video(), start());
+        received(&mut tracker, t0, &[1, 3]);
+        assert_eq!(requests(&mut tracker, t0 + ms(10)), [2]);
+        received(&mut tracker, t0 + ms(24), &[2, 5]);
+        assert!(requests(&mut tracker, t0 + ms(24 + 24)).is_empty());
+        assert_eq!(requests(&mut tracker, t0 + ms(24 + 30)), [4]);
+        for n in 0..100 {
+            received(&mut tracker, t0 + ms(100 + n), &[7 + 2 * n]);
+        }
+        assert!(tracker.tolerance < ms(11), "{:?}", tracker.tolerance);
+    }
+
+    #[test]
+    fn the_round_trip_is_learnt_from_answers_to_single_requests() {
+        let (mut tracker, t0) = (video(), start());
+        received(&mut tracker, t0, &[1, 3]);
+        assert_eq!(requests(&mut tracker, t0 + ms(10)), [2]);
+        tracker.received(t0 + ms(60), ExtSeqNo::new(2), Source::Retransmission);
+        assert_eq!(tracker.rtt, Some(ms(50)));
+        received(&mut tracker, t0 + ms(100), &[5]);
+        tracker.received(t0 + ms(105), ExtSeqNo::new(4), Source::Redundancy);
+        assert_eq!(tracker.rtt, Some(ms(50)));
     }
 
     #[test]
     fn a_gap_beyond_the_bound_is_not_tracked() {
-        let (mut tracker, t0) = (LossTracker::default(), start());
+        let (mut tracker, t0) = (video(), start());
         received(&mut tracker, t0, &[1]);
-        assert_eq!(tracker.received(t0, ExtSeqNo::new(10_000)), Gap::TooLarge);
-        assert_eq!(tracker.missing_len(), 0);
+        assert_eq!(tracker.received(t0, ExtSeqNo::new(10_000), Source::Stream), Gap::TooLarge);
+        assert_eq!((tracker.missing_len(), tracker.next_due()), (0, None));
+    }
+
+    proptest! {
+        /// Whatever is lost, late or doubled, and whenever it is polled: no number is asked for more often than the limit, nor
+        /// when it is there, nor too late to be of use; no message asks for more than a batch; and nothing due is left out.
+        #[test]
+        fn requests_keep_their_bounds(
+            steps in prop::collection::vec((0_u64..40, 1_u64..300, 0_u64..8, any::<bool>()), 1..120),
+            rtt_ms in 1_u64..400,
+            audio in any::<bool>(),
+        ) {
+            let limits = if audio { RepairLimits::AUDIO } else { RepairLimits::VIDEO };
+            let (mut tracker, t0) = (LossTracker::new(limits), start());
+            let (mut now, mut head) = (t0, 1_000_u64);
+            let mut arrived = std::collections::HashSet::from([head]);
+            let mut noticed: HashMap<u64, Instant> = HashMap::new();
+            let mut asked: HashMap<u64, u8> = HashMap::new();
+            tracker.received(now, ExtSeqNo::new(head), Source::Stream);
+            for (pass, jump, back, late) in steps {
+                now += ms(pass);
+                let seq = if late { head.saturating_sub(back) } else { head + if jump > 20 { 1 } else { jump } };
+                for missing in head + 1..seq {
+                    noticed.insert(missing, now);
+                }
+                if arrived.insert(seq) {
+                    tracker.received(now, ExtSeqNo::new(seq), Source::Stream);
+                }
+                head = head.max(seq);
+                let mut out = Vec::new();
+                tracker.poll_requests(now, Some(ms(rtt_ms)), &mut out);
+                prop_assert!(out.len() <= REQUEST_BATCH_MAX);
+                for seq in &out {
+                    let number = ExtSeqNo::new(head).nearest(*seq).get();
+                    prop_assert!(!arrived.contains(&number), "{number} is there");
+                    let times = asked.entry(number).or_default();
+                    *times += 1;
+                    prop_assert!(*times <= limits.requests_max);
+                    let age = now.duration_since(noticed[&number]);
+                    prop_assert!(age + ms(rtt_ms) <= limits.age_max, "{number} after {age:?}");
+                }
+                let due = |m: &&Missing| m.due <= now;
+                prop_assert!(out.len() == REQUEST_BATCH_MAX || tracker.missing.iter().find(due).is_none());
+                let first = tracker.missing.iter().map(|m| m.due).min();
+                prop_assert!(tracker.next_due <= first.or(tracker.next_due) && tracker.next_due.is_some() == first.is_some());
+            }
+        }
     }
 }

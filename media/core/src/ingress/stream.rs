@@ -4,7 +4,7 @@ use crate::codec::av1::TemplateLayers;
 use crate::ids::{ExtSeqNo, Rid, RtpTime, SeqNo, Ssrc};
 use crate::ingress::cache::{CacheLimits, PacketCache};
 use crate::ingress::clock::SenderReportMark;
-use crate::ingress::loss::{Gap, LossTracker};
+use crate::ingress::loss::{Gap, LossTracker, RepairLimits, Source};
 use crate::ingress::rate::LayerRates;
 use crate::ingress::reception::Reception;
 use crate::limits::KEYFRAME_REQUEST_INTERVAL;
@@ -66,7 +66,7 @@ impl Stream {
             ssrc: encoding.ssrc,
             rtx_ssrc: encoding.rtx_ssrc,
             cache: PacketCache::new(limits),
-            loss: LossTracker::default(),
+            loss: LossTracker::new(RepairLimits::of(kind)),
             reception: Reception::default(),
             rates: LayerRates::default(),
             templates: None,
@@ -95,18 +95,18 @@ impl Stream {
     /// Takes note of a packet of the stream itself (not a retransmission).
     pub fn arrived(&mut self, now: Instant, ext_seq: ExtSeqNo, timestamp: RtpTime, clock_rate: u32) -> Arrival {
         self.reception.received(now, ext_seq, timestamp, clock_rate);
-        self.note(now, ext_seq)
+        self.note(now, ext_seq, Source::Stream)
     }
 
-    /// Takes note of a packet recovered by retransmission: `seq` is its original number.
-    pub fn recovered(&mut self, now: Instant, seq: SeqNo) -> Arrival {
+    /// Takes note of a packet that came otherwise: `seq` is its original number.
+    pub fn recovered(&mut self, now: Instant, seq: SeqNo, source: Source) -> Arrival {
         match self.highest {
-            Some(highest) => self.note(now, highest.nearest(seq)),
+            Some(highest) => self.note(now, highest.nearest(seq), source),
             None => Arrival::TooLate,
         }
     }
 
-    fn note(&mut self, now: Instant, ext_seq: ExtSeqNo) -> Arrival {
+    fn note(&mut self, now: Instant, ext_seq: ExtSeqNo, source: Source) -> Arrival {
         self.last_packet = Some(now);
         let highest = self.highest.unwrap_or(ext_seq);
         if highest.get().saturating_sub(ext_seq.get()) >= self.limits.packets_max as u64 {
@@ -122,7 +122,7 @@ impl Stream {
         }
         let in_order = self.highest.is_none() || ext_seq.get() == highest.get() + 1;
         self.highest = Some(highest.max(ext_seq));
-        let gap = self.loss.received(now, ext_seq);
+        let gap = self.loss.received(now, ext_seq, source);
         Arrival::New { ext_seq, in_order, gap }
     }
 
@@ -149,7 +149,14 @@ impl Stream {
     }
 
     pub fn keyframe_arrived(&mut self) {
-        self.keyframe.wanted = false;
+        if std::mem::take(&mut self.keyframe.wanted) {
+            self.keyframe.number = self.keyframe.number.wrapping_add(1);
+        }
+    }
+
+    /// The number of the present request: a repetition bears the same one (RFC 5104 section 4.3.1.1).
+    pub fn keyframe_request_number(&self) -> u8 {
+        self.keyframe.number
     }
 
     /// Whether to send a request now. It is repeated until [`Self::keyframe_arrived`], at most once per interval.
@@ -172,6 +179,7 @@ impl Stream {
 struct KeyframeRequests {
     wanted: bool,
     not_before: Option<Instant>,
+    number: u8,
 }
 
 #[cfg(test)]
@@ -203,9 +211,9 @@ mod tests {
             assert!(matches!(stream.arrived(t0, ext_seq, RtpTime::new(0), 90_000), Arrival::New { .. }));
             stream.cache.insert(t0, ext_seq, &[1, 2, 3]);
         }
-        let recovered = stream.recovered(t0, SeqNo::new(11));
+        let recovered = stream.recovered(t0, SeqNo::new(11), Source::Retransmission);
         assert_eq!(recovered, Arrival::New { ext_seq: ExtSeqNo::new(11), in_order: false, gap: Gap::None });
-        assert_eq!(stream.recovered(t0, SeqNo::new(12)), Arrival::Duplicate);
+        assert_eq!(stream.recovered(t0, SeqNo::new(12), Source::Retransmission), Arrival::Duplicate);
         assert_eq!(stream.loss.missing_len(), 0);
     }
 
@@ -217,8 +225,8 @@ mod tests {
             let arrival = stream.arrived(t0, ExtSeqNo::new(seq), RtpTime::new(0), 90_000);
             assert!(matches!(arrival, Arrival::New { .. }));
         }
-        assert_eq!(stream.recovered(t0, SeqNo::new(10)), Arrival::Duplicate);
-        assert_eq!(stream.recovered(t0, SeqNo::new(11)), Arrival::Duplicate);
+        assert_eq!(stream.recovered(t0, SeqNo::new(10), Source::Retransmission), Arrival::Duplicate);
+        assert_eq!(stream.recovered(t0, SeqNo::new(11), Source::Retransmission), Arrival::Duplicate);
     }
 
     #[test]

@@ -8,7 +8,9 @@ use crate::limits::ENCODINGS_MAX;
 use crate::params::{Codec, CodecParameters, Content, ExtensionId, HeaderExtension, MediaKind, ReceiveSection};
 use crate::wire::rtp::RtpPacket;
 use crate::worker::keys::{PeerKey, SubscriptionKey};
+use crate::worker::loudest::Gate;
 use crate::worker::pending::{Queue, Queues};
+use crate::worker::silence::UplinkWatch;
 use smallvec::SmallVec;
 use std::time::Instant;
 
@@ -26,6 +28,10 @@ pub struct Track {
     pub meter: LevelMeter,
     /// When somebody was last heard to speak on it.
     pub spoke_at: Option<Instant>,
+    /// Of audio: whether it is forwarded, where a room forwards its loudest few.
+    pub gate: Gate,
+    /// Of audio: whether it comes.
+    pub watch: UplinkWatch,
     /// Its packets that were taken in and not yet sent on.
     pub(crate) waiting: Queues,
     /// Where the next walk over the subscriptions starts: nobody is always last.
@@ -56,6 +62,8 @@ impl Track {
             meter: LevelMeter::default(),
             spoke_at: None,
             waiting: Queues::default(),
+            gate: Gate::default(),
+            watch: UplinkWatch::default(),
             walk_start: 0,
             codecs: Vec::new(),
             codec_index: Box::new([0; 128]),
@@ -120,9 +128,18 @@ impl Track {
         self.extensions[usize::from(id)]
     }
 
+    pub fn has_extension(&self, wanted: HeaderExtension) -> bool {
+        self.extensions.contains(&Some(wanted))
+    }
+
     /// Hz. All codecs of a kind share it in WebRTC: 48,000 for Opus and RED, 90,000 for video.
     pub fn clock_rate(&self) -> u32 {
         self.codecs.first().map_or(90_000, |codec| codec.clock_rate)
+    }
+
+    /// Keyframes are asked for with FIR instead of PLI.
+    pub fn asks_with_fir(&self) -> bool {
+        !self.codecs.is_empty() && self.codecs.iter().all(|codec| codec.fir_only)
     }
 
     pub fn has_nack(&self) -> bool {

@@ -13,6 +13,7 @@ use crate::transport::Transport;
 use crate::transport::srtp::{SrtpInbound, SrtpOutbound};
 use crate::wire::transport_cc::TransportCcRecorder;
 use crate::worker::keys::{SubscriptionKey, TrackKey};
+use crate::worker::silence::Presence;
 use std::time::{Duration, Instant};
 
 pub struct Peer {
@@ -37,6 +38,7 @@ pub struct Peer {
     /// What its path carries.
     pub bandwidth: Bandwidth,
     pub pacer: Pacer<Held>,
+    pub presence: Presence,
 }
 
 impl Peer {
@@ -59,6 +61,7 @@ impl Peer {
             allocated: None,
             bandwidth: Bandwidth::default(),
             pacer: Pacer::default(),
+            presence: Presence::default(),
         }
     }
 

@@ -56,6 +56,7 @@ impl Worker {
                 self.remove_subscription(key);
                 Ok(())
             }
+            Command::SetLoudest { room, loudest } => self.set_loudest(room, loudest),
             Command::RequestKeyframe { track } => {
                 let key = *self.tracks_by_id.get(&track).ok_or(DropReason::UnknownTarget)?;
                 for stream in 0..self.tracks[key].streams.len() {
@@ -120,6 +121,10 @@ impl Worker {
         self.peers_by_address.retain(|_, owner| *owner != key);
         self.rooms.leave(peer.room);
         self.stats.peers -= 1;
+        if self.rooms.levels_due().is_none() {
+            // Nobody is left to look at.
+            self.stats.audio_paths_silent = 0;
+        }
         self.stats.connected_peers -= u64::from(peer.outbound.is_some());
     }
 
@@ -171,7 +176,11 @@ impl Worker {
             }
             return Some(key);
         }
-        let key = self.tracks.insert(Track::new(id, peer, section));
+        let mut track = Track::new(id, peer, section);
+        if section.kind == MediaKind::Audio {
+            track.gate = self.gate_for(self.peers[peer].room, &track);
+        }
+        let key = self.tracks.insert(track);
         self.tracks_by_id.insert(id, key);
         self.peers[peer].tracks.push(key);
         if section.kind == MediaKind::Audio {

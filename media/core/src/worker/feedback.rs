@@ -33,15 +33,18 @@ impl Worker {
             DropReason::RtpMalformed => DropReason::RtcpMalformed,
             reason => reason,
         })?;
+        peer.presence.heard(now);
         let plain = datagram.get(..len).ok_or(DropReason::RtcpMalformed)?;
         self.figures.note_heard(now, key);
         for packet in rtcp::compound(plain) {
             match packet.map_err(|_| DropReason::RtcpMalformed)? {
                 RtcpPacket::SenderReport(report) => {
                     self.handle_sender_report(now, key, &report);
+                    self.note_reception(now, key, report.reports.iter());
                     report.reports.iter().for_each(|block| self.handle_report_block(now, key, &block));
                 }
                 RtcpPacket::ReceiverReport(report) => {
+                    self.note_reception(now, key, report.reports.iter());
                     report.reports.iter().for_each(|block| self.handle_report_block(now, key, &block));
                 }
                 RtcpPacket::Nack(nack) => self.handle_nack(now, key, nack.media, nack.lost(), out),

@@ -16,6 +16,10 @@ const SPEECH_LEVEL: f32 = 0.0178;
 struct Room {
     peers: usize,
     audio: Vec<TrackKey>,
+    /// How many of them are forwarded; 0 is all.
+    loudest: u8,
+    /// Those that are.
+    forwarded: Vec<TrackKey>,
     /// The last report named someone: one empty report follows.
     was_loud: bool,
 }
@@ -23,15 +27,42 @@ struct Room {
 pub(super) struct Rooms {
     rooms: Table<RoomId, Room>,
     levels_due: Option<Instant>,
+    /// Since the last look for silent paths.
+    windows: u8,
 }
 
 impl Rooms {
     pub(super) fn new(hasher: FixedState) -> Self {
-        Self { rooms: HashMap::with_hasher(hasher), levels_due: None }
+        Self { rooms: HashMap::with_hasher(hasher), levels_due: None, windows: 0 }
     }
 
     pub(super) fn levels_due(&self) -> Option<Instant> {
         self.levels_due
+    }
+
+    /// `true` once in so many windows.
+    pub(super) fn window_passed(&mut self, of: u8) -> bool {
+        self.windows = (self.windows + 1) % of;
+        self.windows == 0
+    }
+
+    /// All audio tracks, with their rooms.
+    pub(super) fn audio(&self) -> impl Iterator<Item = (RoomId, TrackKey)> {
+        self.rooms.iter().flat_map(|(&room, entry)| entry.audio.iter().map(move |&key| (room, key)))
+    }
+
+    pub(super) fn set_loudest(&mut self, room: RoomId, loudest: u8) -> Option<()> {
+        self.rooms.get_mut(&room)?.loudest = loudest;
+        Some(())
+    }
+
+    pub(super) fn loudest(&self, room: RoomId) -> u8 {
+        self.rooms.get(&room).map_or(0, |entry| entry.loudest)
+    }
+
+    /// The audio tracks that are forwarded, where not all are.
+    pub(super) fn forwarded(&mut self, room: RoomId) -> &mut Vec<TrackKey> {
+        &mut self.rooms.entry(room).or_default().forwarded
     }
 
     pub(super) fn enter(&mut self, now: Instant, room: RoomId) {
@@ -60,6 +91,7 @@ impl Rooms {
     pub(super) fn remove_audio(&mut self, room: RoomId, track: TrackKey) {
         if let Some(entry) = self.rooms.get_mut(&room) {
             entry.audio.retain(|key| *key != track);
+            entry.forwarded.retain(|key| *key != track);
         }
     }
 }
@@ -78,7 +110,9 @@ impl Worker {
                 .iter()
                 .filter_map(|&key| {
                     let track = tracks.get_mut(key)?;
-                    let level = track.meter.take()?;
+                    let loudness = track.meter.take();
+                    track.watch.note(&loudness);
+                    let level = loudness.amplitude?;
                     if level >= SPEECH_LEVEL {
                         track.spoke_at = Some(now);
                     }
@@ -92,5 +126,6 @@ impl Worker {
             levels.sort_by(|a, b| b.level.total_cmp(&a.level));
             self.events.push_back(RoomEvent { room, event: Event::AudioLevels { levels } });
         }
+        self.look_for_silence(now);
     }
 }

@@ -7,15 +7,16 @@ use crate::control::{Event, RoomEvent};
 use crate::drops::DropReason;
 use crate::egress::packet::{Packet, PacketInfo};
 use crate::ids::{ExtSeqNo, SeqNo, Ssrc};
-use crate::ingress::loss::Gap;
+use crate::ingress::loss::{Gap, Source};
 use crate::ingress::stream::Arrival;
-use crate::params::{HeaderExtension, Path};
+use crate::params::{Codec, HeaderExtension, Path};
 use crate::peer::Peer;
 use crate::peer::routes::{Learned, Purpose, Target};
 use crate::transport::srtp::SrtpError;
 use crate::wire::ext::{AudioLevel, TransportCc};
 use crate::wire::rtp::{self, RTP_HEADER_LEN, RtpPacket};
 use crate::worker::keys::{PeerKey, TrackKey};
+use crate::worker::loudest::Gate;
 use std::time::{Duration, Instant};
 
 /// How long arrivals are gathered for one transport-wide feedback message; the draft's default.
@@ -97,11 +98,15 @@ impl Worker {
         out: &mut SendBatch,
     ) -> Result<(), DropReason> {
         let track = self.tracks.get_mut(target.track).ok_or(DropReason::UnknownStream)?;
-        let clock_rate = track.codec(rtp.payload_type()).ok_or(DropReason::UnknownPayloadType)?.clock_rate;
+        let codec = track.codec(rtp.payload_type()).ok_or(DropReason::UnknownPayloadType)?;
+        let (clock_rate, redundant) = (codec.clock_rate, codec.codec == Codec::Red);
         let stream = track.streams.get_mut(target.stream).ok_or(DropReason::UnknownStream)?;
         stream.ssrc.get_or_insert(rtp.ssrc());
         let was_active = stream.is_active(now);
         let arrival = stream.arrived(now, ext_seq, rtp.timestamp(), clock_rate);
+        if redundant && matches!(arrival, Arrival::New { gap: Gap::Opened, .. }) {
+            self.unpack_redundancy(now, target, ext_seq, rtp, out);
+        }
         self.proceed(now, target, arrival, was_active, rtp, out)
     }
 
@@ -129,12 +134,12 @@ impl Worker {
         plain[8..RTP_HEADER_LEN].copy_from_slice(&ssrc.get().to_be_bytes());
         let stream = &mut track.streams[target.stream];
         let was_active = stream.is_active(now);
-        let arrival = stream.recovered(now, seq);
+        let arrival = stream.recovered(now, seq, Source::Retransmission);
         let rtp = RtpPacket::parse(plain).map_err(|_| DropReason::RtpMalformed)?;
         self.proceed(now, target, arrival, was_active, &rtp, out)
     }
 
-    fn proceed(
+    pub(super) fn proceed(
         &mut self,
         now: Instant,
         target: Target,
@@ -165,7 +170,8 @@ impl Worker {
             self.pending.push(target.track, track, info);
             return Err(DropReason::Padding);
         }
-        if let Some(level) = audio_level(&Packet::new(&info, rtp.as_bytes())) {
+        let level = audio_level(&Packet::new(&info, rtp.as_bytes()));
+        if let Some(level) = level {
             track.meter.note(level);
         }
         let stream = &mut track.streams[target.stream];
@@ -177,6 +183,10 @@ impl Worker {
         if track.muted {
             return Err(DropReason::Muted);
         }
+        if !matches!(track.gate, Gate::Off) && !self.admit(now, target.track, &info, level, out) {
+            return Err(DropReason::NotLoudest);
+        }
+        let track = self.tracks.get_mut(target.track).ok_or(DropReason::UnknownStream)?;
         self.pending.push(target.track, track, info);
         if !was_active {
             self.pending.note_started(target.track);

@@ -1,7 +1,8 @@
 //! The root of the core: one worker's peers, tracks and subscriptions, and the routing table that they form.
 //!
 //! Here is what enters and what leaves; `commands` changes the tables, `media` takes RTP packets in, `forward` sends them on
-//! from where they are `pending`, `feedback` reads RTCP, `reports` writes it, `probe` sends padding, `pace` what waited,
+//! from where they are `pending`, `redundancy` fills gaps of audio, `silence` watches that it is heard, `loudest` forwards
+//! a few, `feedback` reads RTCP, `reports` writes it, `figures` sums it up, `probe` sends padding, `pace` what waited,
 //! `allocate` shares what paths carry.
 
 mod allocate;
@@ -11,11 +12,14 @@ mod feedback;
 mod figures;
 mod forward;
 mod levels;
+pub(crate) mod loudest;
 mod media;
 mod pace;
 pub(crate) mod pending;
 mod probe;
+mod redundancy;
 mod reports;
+pub(crate) mod silence;
 
 pub mod keys;
 
@@ -23,11 +27,12 @@ pub mod keys;
 mod tests;
 
 use crate::batch::SendBatch;
-use crate::control::{Command, Event, RoomEvent};
+use crate::control::{Command, Event, RoomEvent, SilentCause};
 use crate::drops::{DropCounters, DropReason};
 use crate::egress::subscription::Subscription;
-use crate::ids::{PeerId, Ssrc, SubscriptionId, TrackId};
+use crate::ids::{PeerId, SeqNo, Ssrc, SubscriptionId, TrackId};
 use crate::ingress::clock::WallClock;
+use crate::ingress::loss::REQUEST_BATCH_MAX;
 use crate::ingress::track::Track;
 use crate::params::Path;
 use crate::peer::Peer;
@@ -78,8 +83,13 @@ pub struct WorkerStats {
     pub rtp_forwarded: u64,
     pub rtp_forwarded_bytes: u64,
     pub rtp_retransmitted: u64,
+    /// Lost packets that were taken out of later ones (RFC 2198).
+    pub rtp_recovered: u64,
     pub nacks_sent: u64,
     pub keyframe_requests_sent: u64,
+    /// Audio paths that are silent now, and that fell silent, by [`SilentCause`].
+    pub audio_paths_silent: u64,
+    pub audio_paths_fell_silent: [u64; SilentCause::ALL.len()],
     pub drops: DropCounters,
 }
 
@@ -108,6 +118,8 @@ pub struct Worker {
     stats: WorkerStats,
     /// Where RTCP is composed.
     rtcp: Vec<u8>,
+    /// Where what to ask a publisher for is gathered.
+    lost: Vec<SeqNo>,
 }
 
 impl Worker {
@@ -134,6 +146,7 @@ impl Worker {
             events: VecDeque::new(),
             stats: WorkerStats::default(),
             rtcp: Vec::with_capacity(2 * crate::wire::rtcp::RTCP_LEN_MAX),
+            lost: Vec::with_capacity(REQUEST_BATCH_MAX),
         }
     }
 
@@ -221,6 +234,9 @@ impl Worker {
         }
         if let Some(path) = outcome.validated {
             self.peers_by_address.insert(path.remote, key);
+        }
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.presence.heard(now);
         }
         self.take_transport_events(now, key, out);
         self.schedule(key);

@@ -2,10 +2,12 @@
 
 use super::Worker;
 use crate::batch::{Priority, SendBatch};
-use crate::ids::{SeqNo, Ssrc};
+use crate::ids::Ssrc;
+use crate::ingress::loss::Repair;
+use crate::limits::ENCODINGS_MAX;
 use crate::params::MediaKind;
 use crate::wire::ntp::NtpTime;
-use crate::wire::rtcp::{RTCP_LEN_MAX, ReportBlock, RtcpWriter};
+use crate::wire::rtcp::{FirEntry, RTCP_LEN_MAX, ReportBlock, RtcpWriter};
 use crate::worker::keys::{PeerKey, TrackKey};
 use std::time::{Duration, Instant};
 
@@ -104,7 +106,8 @@ impl Worker {
     fn send_keyframe_request(&mut self, now: Instant, key: TrackKey, out: &mut SendBatch) {
         let Some(track) = self.tracks.get_mut(key) else { return };
         let publisher = track.publisher;
-        let mut asked = smallvec::SmallVec::<[Ssrc; 4]>::new();
+        let with_fir = track.asks_with_fir();
+        let mut asked = smallvec::SmallVec::<[FirEntry; ENCODINGS_MAX]>::new();
         let mut next: Option<Instant> = None;
         // A still screen sends nothing and can be asked; an encoding that is silent while others are not was stopped.
         let all_silent = !track.streams.iter().any(|stream| stream.is_active(now));
@@ -116,7 +119,7 @@ impl Worker {
                 continue;
             };
             if stream.poll_keyframe_request(now) {
-                asked.push(ssrc);
+                asked.push(FirEntry { ssrc, seq_nr: stream.keyframe_request_number() });
             }
             next = [next, stream.keyframe_due(now)].into_iter().flatten().min();
         }
@@ -126,17 +129,22 @@ impl Worker {
         self.stats.keyframe_requests_sent += asked.len() as u64;
         let sender = self.feedback_ssrc;
         self.send_rtcp(publisher, out, |rtcp| {
-            for ssrc in asked {
-                rtcp.pli(sender, ssrc);
+            if with_fir {
+                rtcp.fir(sender, &asked);
+                return;
+            }
+            for entry in asked {
+                rtcp.pli(sender, entry.ssrc);
             }
         });
     }
 
     /// NACKs and keyframe requests of all tracks of a publisher.
     fn send_repairs(&mut self, now: Instant, key: PeerKey, out: &mut SendBatch) {
-        let Some(peer) = self.peers.get(key) else { return };
-        let (tracks, rtt) = (peer.tracks.clone(), peer.rtt);
-        for track in tracks {
+        let Some(rtt) = self.peers.get(key).map(|peer| peer.rtt) else { return };
+        let mut index = 0;
+        while let Some(track) = self.peers.get(key).and_then(|peer| peer.tracks.get(index).copied()) {
+            index += 1;
             self.send_nacks(now, key, track, rtt, out);
             self.send_keyframe_request(now, track, out);
         }
@@ -148,12 +156,13 @@ impl Worker {
         else {
             return;
         };
+        let mut lost = std::mem::take(&mut self.lost);
         for index in 0..streams {
-            let Some(stream) = self.tracks.get_mut(key).and_then(|track| track.streams.get_mut(index)) else { return };
-            let mut lost: Vec<SeqNo> = Vec::new();
-            let complete = stream.loss.poll_requests(now, rtt, &mut lost);
+            let Some(stream) = self.tracks.get_mut(key).and_then(|track| track.streams.get_mut(index)) else { break };
+            lost.clear();
+            let repair = stream.loss.poll_requests(now, rtt, &mut lost);
             let (ssrc, due) = (stream.ssrc, stream.loss.next_due());
-            if !complete {
+            if repair == Repair::GaveUp {
                 self.request_keyframe(now, key, index, out);
             }
             if let (Some(due), Some(peer)) = (due, self.peers.get_mut(peer)) {
@@ -165,6 +174,7 @@ impl Worker {
                 rtcp.nack(sender, media, &lost);
             });
         }
+        self.lost = lost;
     }
 
     /// RFC 3550 section 6.4.2, one block per encoding that has sent something.

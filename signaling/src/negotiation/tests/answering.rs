@@ -172,6 +172,44 @@ fn published_audio_is_mono_with_dtx_unless_asked_otherwise() {
     assert!(answer.sdp.contains("a=fmtp:111 minptime=10;useinbandfec=1;stereo=1\r\n"));
 }
 
+/// livekit-client 2.23 offers no repair of sound on a single connection, and browsers do it where the answer asks.
+#[test]
+fn repair_of_sound_is_asked_for_though_it_was_not_offered() {
+    for offer in [CHROMIUM_PUBLISH_SINGLE, CHROMIUM_INITIAL] {
+        assert!(!offer.contains("a=rtcp-fb:111 nack"));
+        let (negotiation, answer) = answered(offer);
+        assert!(answer.sdp.contains("a=rtcp-fb:111 nack\r\n"));
+        assert!(!answer.sdp.contains("a=rtcp-fb:63"), "inside RED it would repeat what RED repeats");
+        let audio = negotiation.incoming().into_iter().filter(|incoming| incoming.kind == MediaKind::Audio);
+        assert!(audio.flat_map(|audio| audio.codecs).all(|codec| codec.nack == (codec.codec == Codec::Opus)));
+    }
+}
+
+#[test]
+fn forward_error_correction_is_asked_for_unless_the_client_refuses_it() {
+    let line = "a=fmtp:111 minptime=10;useinbandfec=1";
+    for (given, wanted) in
+        [("a=fmtp:111 minptime=10", "useinbandfec=1"), ("a=fmtp:111 useinbandfec=0", "useinbandfec=0")]
+    {
+        let (_, answer) = answered(&CHROMIUM_PUBLISH_SINGLE.replace(line, given));
+        let answered = answer.sdp.lines().find(|line| line.starts_with("a=fmtp:111 ")).unwrap();
+        assert!(answered.contains(wanted), "{answered}");
+    }
+}
+
+#[test]
+fn only_a_client_without_pli_is_asked_for_keyframes_with_fir() {
+    let fir_only = |offer: &str| {
+        let (negotiation, _) = answered(offer);
+        let video = negotiation.incoming().into_iter().filter(|incoming| incoming.kind == MediaKind::Video);
+        video.flat_map(|video| video.codecs).map(|codec| codec.fir_only).collect::<Vec<_>>()
+    };
+    assert!(fir_only(CHROMIUM_SENDRECV).iter().all(|fir_only| !fir_only));
+    let without: String = CHROMIUM_SENDRECV.split_inclusive('\n').filter(|line| !line.contains("nack pli")).collect();
+    let found = fir_only(&without);
+    assert!(!found.is_empty() && found.iter().all(|fir_only| *fir_only));
+}
+
 #[test]
 fn only_forwarded_codecs_are_answered() {
     for offer in OFFERS {

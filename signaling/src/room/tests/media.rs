@@ -1,14 +1,15 @@
 //! Publishing, receiving, and who may.
 
 use super::*;
-use crate::room::limits;
+use crate::room::{SilentPath, limits};
 use bytes::Bytes;
-use consilium_media_core::control::TrackLevel;
+use consilium_media_core::control::{PathState, SilentCause, TrackLevel};
+use consilium_media_core::ids::SubscriptionId;
 use consilium_media_core::params::ReceiveSection;
 use livekit_protocol::request_response::Reason;
 use livekit_protocol::{
-    DataPacket, MuteTrackRequest, StreamState, SubscriptionPermission, TrackPermission, UpdateParticipantMetadata,
-    UpdateSubscription, UpdateTrackSettings, UserPacket, VideoQuality, data_packet,
+    DataPacket, LeaveRequest, MuteTrackRequest, StreamState, SubscriptionPermission, TrackPermission,
+    UpdateParticipantMetadata, UpdateSubscription, UpdateTrackSettings, UserPacket, VideoQuality, data_packet,
 };
 use prost::Message as _;
 
@@ -491,11 +492,69 @@ fn speakers_are_told_to_everybody_and_muted_ones_are_not() {
         assert!(changed.speakers[0].active && changed.speakers[0].sid == stage.sid(alice));
         assert_eq!((changed.speakers[0].level * 8.0).fract(), 0.0);
     }
+    stage.forget_inboxes();
     stage.event(Event::AudioLevels { levels: vec![] });
+    assert!(stage.inbox(bob).is_empty(), "a pause");
+    // No window tells that it is over.
+    stage.pass(Duration::from_secs(1));
+    let told = stage.inbox(bob).iter().find_map(|message| match message {
+        Message::SpeakersChanged(changed) => Some(changed),
+        _ => None,
+    });
+    let changed = told.unwrap();
+    assert!(!changed.speakers[0].active && changed.speakers[0].level == 0.0);
     stage.request(alice, Request::Mute(MuteTrackRequest { sid, muted: true }));
     stage.forget_inboxes();
     stage.event(Event::AudioLevels { levels });
     assert!(stage.inbox(bob).is_empty());
+}
+
+#[test]
+fn a_room_that_forwards_its_loudest_says_so_with_each_connection() {
+    for (loudest_speakers, mode, times) in
+        [(0, ConnectionMode::Single, 0), (3, ConnectionMode::Single, 1), (3, ConnectionMode::Dual, 2)]
+    {
+        let mut stage = Stage::with(RoomSettings { loudest_speakers, ..settings() });
+        let alice = stage.join_with(Join { mode, ..join("alice") });
+        stage.settle();
+        stage.publish(alice, "mic", TrackSource::Microphone);
+        let position = |wanted: fn(&Command) -> bool| stage.commands.iter().position(wanted);
+        let said = stage.commands.iter().filter(|c| matches!(c, Command::SetLoudest { loudest: 3, .. })).count();
+        assert_eq!(said, times, "{mode:?}");
+        let before = position(|c| matches!(c, Command::SetLoudest { .. }));
+        let published = position(|c| matches!(c, Command::SetReceive { sections, .. } if !sections.is_empty()));
+        assert!(published.is_some() && before.is_none_or(|before| Some(before) < published));
+    }
+}
+
+#[test]
+fn a_silent_path_is_known_by_its_sids_until_it_is_over_or_ends() {
+    let mut stage = Stage::new();
+    let alice = stage.join("alice");
+    let bob = stage.join("bob");
+    let sid = stage.publish(alice, "mic", TrackSource::Microphone);
+    let track = stage.track(&sid);
+    let subscription = stage.commands.iter().find_map(|command| match command {
+        Command::Subscribe { subscription, track: of, .. } if *of == track => Some(*subscription),
+        _ => None,
+    });
+    assert!(subscription.is_some());
+    let silent = |cause| PathState::Silent(cause);
+    let path = |subscription, state| Event::AudioPath { track, subscription, state };
+    stage.event(path(subscription, silent(SilentCause::NotForwarded)));
+    stage.event(path(None, silent(SilentCause::Uplink)));
+    let (publisher, listener) = (stage.sid(alice), stage.sid(bob));
+    let known = |subscriber, cause| SilentPath { publisher: publisher.clone(), track: sid.clone(), subscriber, cause };
+    let uplink = known(None, SilentCause::Uplink);
+    assert_eq!(stage.room.silent_paths(), [uplink.clone(), known(Some(listener), SilentCause::NotForwarded)]);
+    stage.event(path(subscription, PathState::Over));
+    assert_eq!(stage.room.silent_paths(), [uplink]);
+    stage.event(path(Some(SubscriptionId::new(u64::MAX)), silent(SilentCause::NotReceived)));
+    stage.request(alice, Request::Leave(LeaveRequest::default()));
+    assert!(stage.room.silent_paths().is_empty());
+    // News of a track that ended.
+    stage.event(path(None, silent(SilentCause::Uplink)));
+    assert!(stage.room.silent_paths().is_empty());
 }
 
 #[test]

@@ -85,6 +85,7 @@ fn track_request(cid: &str, source: TrackSource) -> AddTrackRequest {
 
 fn settings() -> RoomSettings {
     RoomSettings {
+        loudest_speakers: 0,
         name: "mdt".into(),
         metadata: String::new(),
         empty_timeout: Duration::from_secs(300),

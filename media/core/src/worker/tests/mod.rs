@@ -1,5 +1,6 @@
 //! What the worker as a whole promises. Virtual time, real packets, no sockets.
 
+mod audio;
 mod congestion;
 mod forwarding;
 mod layers;

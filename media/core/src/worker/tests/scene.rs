@@ -9,7 +9,7 @@ use crate::params::{
     PayloadMapping, ReceiveSection, SendParameters,
 };
 use crate::transport::identity::Identity;
-use crate::transport::srtp::{MasterKey, SrtpInbound, SrtpOutbound, SrtpProfile};
+use crate::transport::srtp::{MasterKey, SrtpError, SrtpInbound, SrtpOutbound, SrtpProfile};
 use crate::wire::rtp::{HeaderFields, RtpPacket, header_len, header_size, write_header};
 use crate::worker::{Worker, WorkerConfig};
 use rtc::crypto::RTCCryptoProvider;
@@ -185,29 +185,45 @@ impl Scene {
 
     /// What left for a member since the last call, in order. Everything else that left is forgotten.
     pub(super) fn take(&mut self, member: usize) -> Vec<Got> {
-        let member = &mut self.members[member];
-        let mut got = Vec::new();
-        for datagram in self.out.trains().filter(|t| t.path() == member.path).flat_map(|t| t.datagrams()) {
-            let mut packet = datagram.to_vec();
-            match packet[0] {
-                128..=191 if (192..=223).contains(&packet[1]) => {
-                    let len = member.receives.open_rtcp(&mut packet).unwrap();
-                    got.push(Got::Rtcp(packet[..len].to_vec()));
-                }
-                128..=191 => {
-                    let header = header_len(&packet).unwrap();
-                    let opened = member.receives.open_rtp(&mut packet, header).unwrap();
-                    got.push(Got::Rtp(packet[..opened.len].to_vec()));
-                }
-                _ => {}
-            }
-        }
+        let got = self.members[member].take(&self.out, &mut || false).into_iter().map(Result::unwrap).collect();
         self.out.clear();
         got
     }
 
+    /// What left for each member since the last call, but for what is lost on the way or came before: a packet that is late
+    /// and asked for leaves twice.
+    pub(super) fn take_each(&mut self, mut lost: impl FnMut() -> bool) -> Vec<Vec<Got>> {
+        let out = std::mem::replace(&mut self.out, SendBatch::new());
+        self.members.iter_mut().map(|member| member.take(&out, &mut lost).into_iter().flatten().collect()).collect()
+    }
+
     pub(super) fn events(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.worker.poll_event()).map(|event| event.event).collect()
+    }
+}
+
+impl Member {
+    fn take(&mut self, out: &SendBatch, lost: &mut impl FnMut() -> bool) -> Vec<Result<Got, SrtpError>> {
+        let mut got = Vec::new();
+        for datagram in out.trains().filter(|t| t.path() == self.path).flat_map(|t| t.datagrams()) {
+            if lost() {
+                continue;
+            }
+            let mut packet = datagram.to_vec();
+            match packet[0] {
+                128..=191 if (192..=223).contains(&packet[1]) => {
+                    let opened = self.receives.open_rtcp(&mut packet);
+                    got.push(opened.map(|len| Got::Rtcp(packet[..len].to_vec())));
+                }
+                128..=191 => {
+                    let header = header_len(&packet).unwrap();
+                    let opened = self.receives.open_rtp(&mut packet, header);
+                    got.push(opened.map(|opened| Got::Rtp(packet[..opened.len].to_vec())));
+                }
+                _ => {}
+            }
+        }
+        got
     }
 }
 
@@ -265,6 +281,7 @@ pub(super) fn video(track: u64, rids: &[&str]) -> ReceiveSection {
             clock_rate: 90_000,
             rtx: Some(pt(RTX)),
             nack: true,
+            fir_only: false,
         }],
         extensions: extensions(),
         encodings,
@@ -278,6 +295,7 @@ pub(super) fn audio(track: u64) -> ReceiveSection {
         clock_rate: 48_000,
         rtx: None,
         nack: false,
+        fir_only: false,
     };
     ReceiveSection {
         mid: mid("a"),
