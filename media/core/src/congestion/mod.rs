@@ -231,8 +231,11 @@ impl Estimator {
 
     /// Feedback comes, or may still come.
     fn is_heard(&self, now: Instant, sent: &SentPackets) -> bool {
-        let is_awaited = sent.end() < (1 << 16) + FEEDBACK_AWAITED_PACKETS || self.at_us(now) < FEEDBACK_AWAITED_US;
-        self.feedback_us.is_some() || is_awaited
+        let is_awaited = || {
+            let since_us = sent.since_first_us(self.at_us(now));
+            sent.end() < (1 << 16) + FEEDBACK_AWAITED_PACKETS || since_us.is_some_and(|us| us < FEEDBACK_AWAITED_US)
+        };
+        self.feedback_us.is_some() || is_awaited()
     }
 
     fn handle_feedback(&mut self, now: Instant, statuses: &Statuses<'_>, sent: &mut SentPackets) -> bool {

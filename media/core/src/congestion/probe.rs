@@ -63,8 +63,6 @@ struct Arrivals {
     last_us: i64,
     first_sent_us: u64,
     last_sent_us: u64,
-    /// Bytes sent at the last moment: they end the interval.
-    last_sent_bytes: u64,
 }
 
 struct Watch {
@@ -215,12 +213,7 @@ impl Prober {
         }
         seen.last_us = seen.last_us.max(arrival_us);
         seen.first_sent_us = seen.first_sent_us.min(packet.at_us);
-        if packet.at_us > seen.last_sent_us {
-            (seen.last_sent_us, seen.last_sent_bytes) = (packet.at_us, 0);
-        }
-        if packet.at_us == seen.last_sent_us {
-            seen.last_sent_bytes += len;
-        }
+        seen.last_sent_us = seen.last_sent_us.max(packet.at_us);
     }
 
     /// Judges the cluster once feedback has come as far as `end`. The next may follow at once where this one got through.
@@ -237,21 +230,26 @@ impl Prober {
                 self.backoff_us = if is_full { BACKOFF_US / 2 } else { 0 };
                 self.has_succeeded = true;
             }
+            // Timers were late, and the cluster was not what it was meant to be.
+            None if outcome.is_some_and(|outcome| !outcome.is_full) => {
+                self.watch = None;
+                self.not_before_us = now_us + AFTER_FULL_US;
+            }
             None => self.failed(now_us),
         }
         outcome
     }
 }
 
+/// All but the first packet came between the first arrival and the last: the path carries that much, however late timers made
+/// the portions. A clump of late packets may show more, so what was sent in that time bounds it, and what was asked for.
 fn outcome(seen: &Arrivals, packets: u64, target_bps: f64) -> Option<Outcome> {
-    if (seen.packets as f64) < packets as f64 * ARRIVED_SHARE {
+    if seen.packets < 2 || (seen.packets as f64) < packets as f64 * ARRIVED_SHARE {
         return None;
     }
-    let rate = |bytes: u64, us: u64| (us > 0).then(|| bytes as f64 * 8e6 / us as f64);
-    let sent = rate(seen.bytes - seen.last_sent_bytes, seen.last_sent_us - seen.first_sent_us)?;
-    // All at once: the path is faster than its clock shows.
-    let arrived = rate(seen.bytes - seen.first_len, seen.last_us.abs_diff(seen.first_us)).unwrap_or(sent);
-    // A frame within the cluster may leave faster than was asked for.
-    let is_full = arrived < sent.min(target_bps) * FULL_SHARE;
+    let rate = |us: u64| if us > 0 { (seen.bytes - seen.first_len) as f64 * 8e6 / us as f64 } else { target_bps };
+    let sent = rate(seen.last_sent_us - seen.first_sent_us).min(target_bps);
+    let arrived = rate(seen.last_us.abs_diff(seen.first_us));
+    let is_full = arrived < sent * FULL_SHARE;
     Some(Outcome { bps: if arrived < sent { arrived * FULL_ROOM } else { sent }, is_full })
 }

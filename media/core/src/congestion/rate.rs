@@ -16,6 +16,8 @@ const HOLD_SHARE: f64 = 0.6;
 const DECREASE: f64 = 0.85;
 /// A path that carries much less than the estimate while little is sent may merely have paused: one step halves at most.
 const APPLICATION_LIMITED_DECREASE: f64 = 0.5;
+/// And with few packets jitter may look like a queue for once: it must stand for this long.
+const APPLICATION_LIMITED_US: u64 = 200_000;
 /// Less than this share of the estimate is sent: whoever sends is limited by something else.
 const APPLICATION_LIMITED_SHARE: f64 = 0.7;
 /// Between two decreases beside the response time: until the filter has seen what the last one did.
@@ -75,6 +77,7 @@ pub(super) struct RateControl {
     bounds: std::ops::RangeInclusive<f64>,
     updated_us: Option<u64>,
     decreased_us: Option<u64>,
+    congested_us: Option<u64>,
     /// What arrived when a queue last stood.
     ceiling_bps: Option<f64>,
     /// When the path was last seen to be full.
@@ -83,7 +86,7 @@ pub(super) struct RateControl {
 
 impl RateControl {
     pub(super) fn new(bps: f64, bounds: std::ops::RangeInclusive<f64>) -> Self {
-        Self { bps, bounds, updated_us: None, decreased_us: None, ceiling_bps: None, full_us: None }
+        Self { bps, bounds, updated_us: None, decreased_us: None, congested_us: None, ceiling_bps: None, full_us: None }
     }
 
     /// `true` when the estimate fell because of a queue.
@@ -91,15 +94,20 @@ impl RateControl {
         let since = seen.now_us.saturating_sub(self.updated_us.unwrap_or(seen.now_us)).min(STEP_US_MAX);
         self.updated_us = Some(seen.now_us);
         if seen.is_congested() {
-            return self.decrease(seen);
+            let since = *self.congested_us.get_or_insert(seen.now_us);
+            return self.decrease(seen, seen.now_us - since);
         }
+        self.congested_us = None;
         if !seen.is_busy() && !seen.is_lossy {
             self.increase(seen, since as f64 / 1e6);
         }
         false
     }
 
-    fn decrease(&mut self, seen: &Seen) -> bool {
+    fn decrease(&mut self, seen: &Seen, for_us: u64) -> bool {
+        if for_us < APPLICATION_LIMITED_US && seen.is_application_limited(self.bps) {
+            return false;
+        }
         let wait = (seen.response_us + DECREASE_INTERVAL_US) as u64;
         if self.decreased_us.is_some_and(|at| seen.now_us < at + wait) {
             return false;

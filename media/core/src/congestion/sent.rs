@@ -99,6 +99,13 @@ impl SentPackets {
         self.next
     }
 
+    /// How long ago the first packet left; `None` before it did, or when it is forgotten.
+    pub fn since_first_us(&self, now_us: u64) -> Option<u64> {
+        let sent = self.next - (1 << 16);
+        let first = self.slots.as_ref().filter(|_| (1..=SENT_MAX as u64).contains(&sent))?[(1 << 16) % SENT_MAX];
+        Some(u64::from((now_us as u32).wrapping_sub(first.at_us)))
+    }
+
     /// The full number that `seq` stands for in feedback: `None` for one that was never used.
     pub fn extend(&self, seq: SeqNo) -> Option<u64> {
         let last = self.next - 1;
@@ -152,9 +159,12 @@ mod tests {
         assert_eq!(sent.extend(SeqNo::new(10)), None);
         assert_eq!(sent.extend(SeqNo::new(65_535)), None);
         assert!(sent.resolve(sent.end(), Fate::Lost, 0).is_none());
+        assert_eq!(sent.since_first_us(7_000), Some(7_000));
+        assert_eq!(SentPackets::default().since_first_us(7_000), None);
         (0..SENT_MAX).for_each(|_| sent.record(0, 1));
         assert!(sent.resolve((1 << 16) + 9, Fate::Lost, 0).is_none());
         assert!(sent.resolve((1 << 16) + 10, Fate::Lost, 0).is_some());
+        assert_eq!(sent.since_first_us(7_000), None);
         assert!(SentPackets::default().resolve(1, Fate::Lost, 0).is_none());
     }
 

@@ -129,9 +129,12 @@ fn frame(bytes: &[u8]) -> Result<(Frame<'_>, &[u8]), WireError> {
     let (packet, rest) = bytes.split_at_checked(len).ok_or(WireError::Truncated)?;
     let mut body = packet.get(HEADER_LEN..).unwrap_or_default();
     if first & 0x20 != 0 {
-        // RFC 3550 section 6.4.1: padding only on the last packet, a multiple of four, its count included.
+        // RFC 3550 section 6.4.1: padding only on the last packet, a multiple of four, its count included. Browsers fill the
+        // last word of transport-wide feedback with padding of one to three bytes, wherever it stands.
+        let is_transport_cc = packet_type == packet_type::TRANSPORT_FEEDBACK && first & 0x1f == format::TRANSPORT_CC;
         let count = usize::from(body.last().copied().unwrap_or_default());
-        if !rest.is_empty() || count == 0 || count % 4 != 0 || count > body.len() {
+        let is_regular = is_transport_cc || (rest.is_empty() && count % 4 == 0);
+        if !is_regular || count == 0 || count > body.len() {
             return Err(WireError::Padding);
         }
         body = body.get(..body.len() - count).unwrap_or_default();

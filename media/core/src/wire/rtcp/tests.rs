@@ -258,6 +258,25 @@ fn padding_is_taken_off_the_last_packet_and_refused_before_it() {
     assert_eq!(compound(&padded).map(|p| p.unwrap_err()).collect::<Vec<_>>(), [WireError::Padding]);
 }
 
+/// As Chromium 156 writes it: the last word is filled with padding that is announced, and another packet may follow.
+#[test]
+fn transport_feedback_may_be_padded_by_less_than_a_word_and_anywhere() {
+    for (deltas, padding) in [(1u8, 1u8), (4, 2), (3, 3)] {
+        let mut body = vec![0, 9, 0, deltas, 0, 0, 1, 7, 0x20, deltas];
+        body.extend((0..deltas).map(|delta| delta + 4));
+        body.resize(body.len() + usize::from(padding - 1), 0);
+        body.push(padding);
+        let mut bytes = vec![0xaf, 205, 0, 2 + (body.len() / 4) as u8, 0, 0, 0, 1, 0, 0, 0, 2];
+        bytes.extend(&body);
+        bytes.extend(written(|w| assert!(w.pli(A, B))));
+        let packets: Vec<_> = compound(&bytes).collect();
+        let [Ok(RtcpPacket::TransportCc(feedback)), Ok(RtcpPacket::Pli(_))] = packets[..] else {
+            panic!("{packets:?}")
+        };
+        assert_eq!(feedback.body.len(), 10 + usize::from(deltas));
+    }
+}
+
 #[test]
 fn a_broken_body_is_skipped_and_broken_framing_ends_the_datagram() {
     // A receiver report that claims a block that is not there, then a PLI.
