@@ -1,5 +1,6 @@
 //! A participant comes, or comes back.
 
+use super::arrivals::Arrivals;
 use super::missed::Missed;
 use super::participant::{Participant, ParticipantKey};
 use super::peer::{Peer, PeerState};
@@ -161,7 +162,7 @@ impl Room {
             auto_subscribe: join.auto_subscribe,
             wishes: HashMap::new(),
             audience: None,
-            last_reliable_sequence: 0,
+            arrivals: Arrivals::default(),
             received: None,
             missed: Missed::default(),
             token_stale: false,
@@ -218,6 +219,7 @@ impl Room {
         let Some(participant) = self.participants.get_mut(&key) else { return };
         participant.quality.away_since = None;
         participant.received = None;
+        participant.arrivals.resumed(now.instant);
         let older = participant.session.replace(session);
         participant.expires_at = match participant.state {
             State::Active => None,
@@ -236,7 +238,7 @@ impl Room {
         let reconnect = ReconnectResponse {
             ice_servers: self.server.ice_servers.clone(),
             server_info: Some(self.server.info()),
-            last_message_seq: participant.last_reliable_sequence,
+            last_message_seq: participant.arrivals.last(),
             ..Default::default()
         };
         let mut participants = vec![participant.info(&self.server.region)];

@@ -12,6 +12,7 @@
 //! publish      tracks announced, carried, muted and ended
 //! subscribe    who receives what, at which quality
 //! data         packets on data channels
+//! arrivals     the order of reliable ones around a lost session
 //! replay       reliable ones of the last seconds
 //! speakers     who is speaking
 //! quality      how well everybody is connected
@@ -23,6 +24,7 @@
 //! ```
 
 mod admin;
+mod arrivals;
 mod data;
 mod join;
 mod lifecycle;
@@ -225,7 +227,8 @@ impl Room {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let expiries = self.participants.values().filter_map(Participant::deadline);
         let speeches = self.participants.values().filter_map(|participant| participant.simulation.deadline());
-        expiries.chain(speeches).chain(self.closes_at).chain(self.room_update_at).min()
+        let gaps = self.participants.values().filter_map(|participant| participant.arrivals.deadline());
+        expiries.chain(speeches).chain(gaps).chain(self.closes_at).chain(self.room_update_at).min()
     }
 
     pub fn participants_len(&self) -> usize {
