@@ -1,5 +1,6 @@
 //! Packets on data channels: stamped with who sent them, and passed on.
 
+use super::arrivals::{Arrival, Presence};
 use super::participant::ParticipantKey;
 use super::peer::{LOSSY_LABEL, RELIABLE_LABEL};
 use super::replay::Returning;
@@ -57,18 +58,31 @@ impl Room {
             return Err(DataDrop::TooLarge);
         }
         let mut packet = DataPacket::decode(payload.clone()).map_err(|_| DataDrop::Malformed)?;
-        if label == RELIABLE_LABEL && packet.sequence != 0 {
-            // A client that resumes sends again what it does not know to have arrived.
-            if packet.sequence <= participant.last_reliable_sequence {
-                return Err(DataDrop::Duplicate);
-            }
-            participant.last_reliable_sequence = packet.sequence;
-        }
         packet.participant_identity.clone_from(&participant.identity);
         packet.participant_sid.clone_from(&participant.sid);
         let destinations = take_destinations(&mut packet).ok_or(DataDrop::Malformed)?;
-        self.relay(Some(key), label, &destinations, &packet);
+        if label == LOSSY_LABEL || packet.sequence == 0 {
+            self.relay(Some(key), label, &destinations, &packet);
+            return Ok(());
+        }
+        let presence = if participant.session.is_some() { Presence::Here } else { Presence::Away };
+        let arrived = participant.arrivals.arrived(self.present, presence, Arrival { destinations, packet });
+        self.pass_on(key, arrived.map_err(|_| DataDrop::Duplicate)?);
         Ok(())
+    }
+
+    fn pass_on(&mut self, from: ParticipantKey, arrivals: Vec<Arrival>) {
+        for Arrival { destinations, packet } in arrivals {
+            self.relay(Some(from), RELIABLE_LABEL, &destinations, &packet);
+        }
+    }
+
+    /// What waits for somebody's missing message waits no longer.
+    pub(super) fn settle_arrivals(&mut self, key: ParticipantKey) {
+        if let Some(participant) = self.participants.get_mut(&key) {
+            let arrivals = participant.arrivals.settle();
+            self.pass_on(key, arrivals);
+        }
     }
 
     /// Sends a packet to those it is meant for, but never back. What a participant sends goes only to those who may

@@ -1,5 +1,6 @@
 //! A participant comes, or comes back.
 
+use super::arrivals::Arrivals;
 use super::missed::Missed;
 use super::participant::{Participant, ParticipantKey};
 use super::peer::{Peer, PeerState};
@@ -164,7 +165,7 @@ impl Room {
             adaptive_stream: join.adaptive_stream,
             wishes: HashMap::new(),
             audience: None,
-            last_reliable_sequence: 0,
+            arrivals: Arrivals::default(),
             received: None,
             missed: Missed::default(),
             token_stale: false,
@@ -220,6 +221,7 @@ impl Room {
         let Some(participant) = self.participants.get_mut(&key) else { return };
         participant.quality.away_since = None;
         participant.received = None;
+        participant.arrivals.resumed(now.instant);
         let older = participant.session.replace(session);
         participant.expires_at = match participant.state {
             State::Active => None,
@@ -238,7 +240,7 @@ impl Room {
         let reconnect = ReconnectResponse {
             ice_servers: self.server.ice_servers.clone(),
             server_info: Some(self.server.info()),
-            last_message_seq: participant.last_reliable_sequence,
+            last_message_seq: participant.arrivals.last(),
             ..Default::default()
         };
         let mut participants = vec![participant.info(&self.server.region)];

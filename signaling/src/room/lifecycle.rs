@@ -19,6 +19,7 @@ impl Room {
         let Some(participant) = self.participants.get_mut(&key) else { return };
         participant.session = None;
         participant.quality.away_since = Some(now.instant);
+        participant.arrivals.parted();
         // Nobody is there to answer; whoever comes back is offered anew.
         if let Some(peer) = &mut participant.subscriber {
             peer.answer_due = None;
@@ -81,6 +82,9 @@ impl Room {
             let end = if unanswered { SessionEnd::NoAnswer } else { SessionEnd::MediaFailed };
             self.remove(now, key, reason, end);
         }
+        let gaps = self.participants.iter().filter(|(_, participant)| due(participant.arrivals.deadline()));
+        let gaps: Vec<_> = gaps.map(|(&key, _)| key).collect();
+        gaps.into_iter().for_each(|key| self.settle_arrivals(key));
         self.end_simulated_speech(now);
         self.fade_speakers();
         if due(self.room_update_at) {
@@ -107,6 +111,7 @@ impl Room {
     /// A participant is gone at once: its client is told, its connections end, the others are told.
     pub(super) fn remove(&mut self, now: Now, key: ParticipantKey, reason: DisconnectReason, end: SessionEnd) {
         self.dismiss(key, reason, end);
+        self.settle_arrivals(key);
         let tracks: Vec<_> = match self.participants.get(&key) {
             Some(participant) => participant.tracks.keys().copied().collect(),
             None => return,

@@ -12,6 +12,7 @@
 //! publish      tracks announced, carried, muted and ended
 //! subscribe    who receives what, at which quality
 //! data         packets on data channels
+//! arrivals     the order of reliable ones around a lost session
 //! replay       reliable ones of the last seconds
 //! speakers     who is speaking
 //! quality      how well everybody is connected
@@ -24,6 +25,7 @@
 //! ```
 
 mod admin;
+mod arrivals;
 mod audibility;
 mod data;
 mod dynacast;
@@ -241,8 +243,9 @@ impl Room {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let expiries = self.participants.values().filter_map(Participant::deadline);
         let speeches = self.participants.values().filter_map(|participant| participant.simulation.deadline());
+        let gaps = self.participants.values().filter_map(|participant| participant.arrivals.deadline());
         let own = [self.closes_at, self.room_update_at, self.demand_due(), self.speakers.poll_timeout()];
-        expiries.chain(speeches).chain(own.into_iter().flatten()).min()
+        expiries.chain(speeches).chain(gaps).chain(own.into_iter().flatten()).min()
     }
 
     pub fn participants_len(&self) -> usize {

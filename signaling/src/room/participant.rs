@@ -1,6 +1,7 @@
 //! One participant: who they are, what they publish and receive, and how they are connected.
 
 use super::SessionId;
+use super::arrivals::Arrivals;
 use super::missed::Missed;
 use super::peer::Peer;
 use super::permission::Permission;
@@ -48,8 +49,7 @@ pub(super) struct Participant {
     pub(super) wishes: HashMap<TrackId, Wish>,
     /// Who may receive this participant's tracks; `None` is everybody.
     pub(super) audience: Option<SubscriptionPermission>,
-    /// Sequence of the last reliable data packet that came, for a client that resumes.
-    pub(super) last_reliable_sequence: u32,
+    pub(super) arrivals: Arrivals,
     /// What a client that resumed has of each sender's reliable messages, until that was looked at.
     pub(super) received: Option<HashMap<String, u32>>,
     pub(super) missed: Missed,

@@ -113,11 +113,11 @@ impl Worker {
         let all_silent = !track.streams.iter().any(|stream| stream.is_active(now));
         for stream in &mut track.streams {
             // An encoding that never sent, or that was stopped, begins with a keyframe.
-            let Some(ssrc) = stream.ssrc.filter(|_| stream.has_started() && (all_silent || stream.is_active(now)))
-            else {
+            let Some(ssrc) = stream.ssrc.filter(|_| stream.has_started()) else { continue };
+            if !all_silent && !stream.is_active(now) {
                 stream.forget_keyframe();
                 continue;
-            };
+            }
             if stream.poll_keyframe_request(now) {
                 asked.push(FirEntry { ssrc, seq_nr: stream.keyframe_request_number() });
             }

@@ -176,6 +176,27 @@ fn a_message_that_a_resumed_client_repeats_is_passed_on_once() {
     assert_eq!(stage.data_drops, [DataDrop::Duplicate; 2]);
 }
 
+#[test]
+fn what_waits_for_a_missing_message_is_passed_on_when_its_sender_leaves_or_stays_silent() {
+    for leaves in [true, false] {
+        let (mut stage, both, sid) = two();
+        send(&mut stage, both[0], 1, &numbered(1, "said"));
+        stage.room.handle_session_closed(stage.now, both[0]);
+        let (peer, channel) = (stage.peer_of("alice"), DataChannelId::new(1));
+        stage.commands.clear();
+        for sequence in [3, 4] {
+            let payload = numbered(sequence, "said").encode_to_vec().into();
+            stage.event(Event::Data { peer, channel, binary: true, payload });
+        }
+        assert!(sent_to_bob(&mut stage).is_empty());
+        if !leaves {
+            stage.resume("alice", &sid);
+        }
+        stage.pass(limits::RESUME_WINDOW);
+        assert_eq!(sent_to_bob(&mut stage), [3, 4]);
+    }
+}
+
 /// Sequences sent to bob since the last look.
 fn sent_to_bob(stage: &mut Stage) -> Vec<u32> {
     let bob = stage.peer_of("bob");
