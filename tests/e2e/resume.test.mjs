@@ -137,11 +137,12 @@ test('somebody who sends nothing is not called lost', async (t) => {
 
 test('a participant survives every fault that the SDK can ask for', async (t) => {
   const [anna, ben] = await two('faults', '1');
+  // Where an attempt to resume fails halfway, the SDK may join anew instead of trying once more.
   const faults = {
     'signal-reconnect': 'same',
     'resume-reconnect': 'either',
-    'disconnect-signal-on-resume': 'same',
-    'disconnect-signal-on-resume-no-messages': 'same',
+    'disconnect-signal-on-resume': 'either',
+    'disconnect-signal-on-resume-no-messages': 'either',
     migration: 'same',
     'full-reconnect': 'new',
     'node-failure': 'new',
