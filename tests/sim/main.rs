@@ -56,6 +56,10 @@ fn violations(seed: u64) -> (World, Vec<Violation>) {
     (world, violations)
 }
 
+fn is_level(entry: &Entry) -> bool {
+    matches!(entry, Entry::Event(event) if matches!(event.event, Event::AudioLevels { .. }))
+}
+
 /// What to do about a failing seed, and what led to it.
 fn account(world: &World, violations: &[Violation]) -> String {
     let seed = world.scenario.seed;
@@ -64,8 +68,8 @@ fn account(world: &World, violations: &[Violation]) -> String {
         let _ = writeln!(account, "  {violation}");
     }
     let _ = writeln!(account, "  what happened:");
-    let skipped = world.log.len().saturating_sub(LOG_LINES);
-    for (at, entry) in &world.log[skipped..] {
+    let log: Vec<_> = world.log.iter().filter(|(_, entry)| !is_level(entry)).collect();
+    for (at, entry) in &log[log.len().saturating_sub(LOG_LINES)..] {
         let _ = writeln!(account, "    {:>8.3} s  {entry:?}", at.as_secs_f64());
     }
     account
@@ -119,10 +123,8 @@ fn decisions(seed: u64, workers: usize) -> String {
         }
     }
     // A worker measures loudness in windows that begin with its first room, so those are not the same.
-    let levels =
-        |entry: &Entry| matches!(entry, Entry::Event(event) if matches!(event.event, Event::AudioLevels { .. }));
     // Several workers are asked for their events one after the other.
-    let events = world.log.iter().filter(|(_, entry)| !levels(entry));
+    let events = world.log.iter().filter(|(_, entry)| !is_level(entry));
     let mut events: Vec<String> = events.map(|(at, entry)| format!("{at:?} {entry:?}")).collect();
     events.sort();
     decisions + &events.join("\n")

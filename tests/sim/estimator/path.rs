@@ -17,6 +17,8 @@ const AUDIO_INTERVAL: Duration = Duration::from_millis(20);
 const FEEDBACK_INTERVAL: Duration = Duration::from_millis(100);
 const PACKET_LEN: usize = 1_150;
 const AUDIO_LEN: usize = 110;
+/// Of a probe's packets.
+const PADDING_LEN: usize = 300;
 /// A path is found when so much of it was used for [`CONVERGED_FOR`] with a queue no longer than this.
 const CONVERGED_SHARE: f64 = 0.8;
 const CONVERGED_QUEUE: Duration = Duration::from_millis(150);
@@ -47,7 +49,8 @@ struct Passed {
 struct Packet {
     sender: usize,
     seq: u16,
-    len: usize,
+    /// Of media; padding is of no use to anyone.
+    useful_len: usize,
 }
 
 pub(crate) struct Path {
@@ -113,9 +116,9 @@ impl Path {
                 self.send(index);
             }
             while let Some(due) = self.link.next_due().filter(|&due| due <= self.now) {
-                let Some(Packet { sender, seq, len }) = self.link.pop(due) else { break };
+                let Some(Packet { sender, seq, useful_len }) = self.link.pop(due) else { break };
                 self.senders[sender].recorder.record(due - self.start, SeqNo::new(seq));
-                self.passed.push(Passed { at: due, sender, len });
+                self.passed.push(Passed { at: due, sender, len: useful_len });
             }
             let (now, delay) = (self.now, self.link.parameters().delay);
             self.senders.iter_mut().for_each(|sender| sender.report(now, delay));
@@ -128,7 +131,7 @@ impl Path {
         let sender = &mut self.senders[index];
         if sender.next_audio <= now {
             sender.next_audio += AUDIO_INTERVAL;
-            leaving.push(AUDIO_LEN);
+            leaving.push((AUDIO_LEN, AUDIO_LEN));
         }
         if sender.next_frame <= now {
             sender.next_frame += FRAME_INTERVAL;
@@ -142,20 +145,20 @@ impl Path {
         while sender.paced_until <= now
             && let Some(len) = sender.waiting.pop_front()
         {
-            leaving.push(len);
+            leaving.push((len, len));
             if let Some(bps) = sender.estimator.pace_bps(now) {
                 sender.paced_until =
                     sender.paced_until.max(now - STEP) + Duration::from_secs_f64(len as f64 * 8.0 / bps);
             }
         }
         let probe = sender.estimator.poll_probe(now);
-        leaving.extend(std::iter::repeat_n(300, probe.div_ceil(300)));
-        for len in leaving {
+        leaving.extend(std::iter::repeat_n((PADDING_LEN, 0), probe.div_ceil(PADDING_LEN)));
+        for (len, useful_len) in leaving {
             let seq = sender.estimator.sent(now, len);
             let rate_bps = self.link.parameters().rate_bps.unwrap_or(u64::MAX);
             let wait = self.link.queued_bytes(now) as f64 * 8.0 / rate_bps as f64;
             self.queued.push((now, Duration::from_secs_f64(wait)));
-            self.link.push(now, len, Packet { sender: index, seq, len });
+            self.link.push(now, len, Packet { sender: index, seq, useful_len });
         }
     }
 

@@ -8,8 +8,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 /// Timestamps follow the clock. A publisher's frames may come late and in a heap, but not by more than what its path can hold
-/// back.
-const CLOCK_DEVIATION_MAX_S: f64 = 3.0;
+/// back: 62,500 bytes at 150 kbit/s, and its delay.
+const CLOCK_DEVIATION_MAX_S: f64 = 3.5;
 
 #[derive(Default)]
 pub(crate) struct Numbers {
