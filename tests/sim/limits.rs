@@ -9,19 +9,18 @@ use consilium_benches::link::LinkParameters;
 use consilium_media_core::params::MediaKind;
 use std::time::{Duration, Instant};
 
-/// Whether the server follows what a subscriber's link carries. Not yet: once it does, this test says so by failing.
-const LAYERS_FOLLOW_THE_PATH: bool = false;
-
 const NARROW_FROM: Duration = Duration::from_secs(6);
 const WIDE_FROM: Duration = Duration::from_secs(18);
 const LENGTH: Duration = Duration::from_secs(30);
-/// Room for audio and the middle layer, not for the highest.
-const NARROW_BPS: u64 = 400_000;
+/// Room for audio (150 kbit/s) and the middle layer (220), not for the highest (550).
+const NARROW_BPS: u64 = 500_000;
 const MIDDLE_LAYER: u8 = 1;
 const TOP_LAYER: u8 = 2;
 
-/// A layer falls in so much time, and is back in so much once the limit has gone.
+/// A layer falls in so much time, stays where the link has room after so much, and is back in so much once the limit has gone.
+/// Between the first two it may go too far down: the estimate undershoots while the queue drains.
 const FALL_MAX: Duration = Duration::from_secs(5);
+const SETTLE_MAX: Duration = Duration::from_secs(8);
 const RECOVERY_MAX: Duration = Duration::from_secs(10);
 /// A layer that is left and taken again within this swings.
 const SWING: Duration = Duration::from_secs(4);
@@ -68,7 +67,8 @@ fn judge(world: &World) -> Vec<String> {
     let in_time = |took: Option<Duration>, most| took.is_some_and(|took| took < most);
     for (index, client) in clients.iter().enumerate().skip(1) {
         let (layers, frames) = seen(client);
-        if swings(&layers, SWING) > 0 {
+        let settled: Vec<_> = layers.iter().copied().filter(|(at, _)| *at >= narrow + SETTLE_MAX).collect();
+        if swings(&settled, SWING) > 0 {
             violations.push(format!("{index} swings between layers: {layers:?}"));
         }
         if index == 3 {
@@ -78,21 +78,26 @@ fn judge(world: &World) -> Vec<String> {
             }
             continue;
         }
-        let fall = convergence(&layers, (narrow, wide), |layer| layer == MIDDLE_LAYER);
+        let fall =
+            layers.iter().find(|(at, layer)| *at >= narrow && *layer <= MIDDLE_LAYER).map(|(at, _)| *at - narrow);
         if !in_time(fall, FALL_MAX) {
-            violations.push(format!("the layer of {index} settles after {fall:?}"));
+            violations.push(format!("the layer of {index} falls after {fall:?}"));
+        }
+        let settles = convergence(&layers, (narrow, wide), |layer| layer == MIDDLE_LAYER);
+        if !in_time(settles, SETTLE_MAX) {
+            violations.push(format!("the layer of {index} settles after {settles:?}"));
         }
         let recovery = convergence(&layers, (wide, end), |layer| layer == TOP_LAYER);
         if !in_time(recovery, RECOVERY_MAX) {
             violations.push(format!("the layer of {index} is back after {recovery:?}"));
         }
-        let gap = longest_gap((narrow + FALL_MAX, wide), frames.into_iter(), &[]);
+        let gap = longest_gap((narrow + SETTLE_MAX, wide), frames.into_iter(), &[]);
         if gap > GAP_MAX {
             violations.push(format!("{index} sees nothing for {gap:?}"));
         }
     }
     let share = |client: &Client| {
-        let within = client.receiver.arrived.iter().filter(|a| a.at >= narrow + FALL_MAX && a.at < wide);
+        let within = client.receiver.arrived.iter().filter(|a| a.at >= narrow + SETTLE_MAX && a.at < wide);
         within.map(|arrived| arrived.len as f64).sum::<f64>()
     };
     let fairness = fairness(&[share(clients[1]), share(clients[2])]);
@@ -107,10 +112,5 @@ fn layers_follow_a_narrow_link_and_come_back() {
     let mut world = World::new(scenario(1), 1);
     world.run();
     let violations = judge(&world);
-    if LAYERS_FOLLOW_THE_PATH {
-        assert!(violations.is_empty(), "{violations:#?}");
-    } else {
-        assert!(!violations.is_empty(), "the layers follow: say so by LAYERS_FOLLOW_THE_PATH");
-        println!("{violations:#?}");
-    }
+    assert!(violations.is_empty(), "{violations:#?}");
 }

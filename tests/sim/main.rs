@@ -57,7 +57,7 @@ fn violations(seed: u64) -> (World, Vec<Violation>) {
 }
 
 fn is_level(entry: &Entry) -> bool {
-    matches!(entry, Entry::Event(event) if matches!(event.event, Event::AudioLevels { .. }))
+    matches!(entry, Entry::Event(event) if matches!(event.event, Event::AudioLevels { .. } | Event::Figures { .. }))
 }
 
 /// What to do about a failing seed, and what led to it.

@@ -35,6 +35,8 @@ pub(crate) struct Decoded {
 pub(crate) struct Decoder {
     judges_upper_layers: bool,
     /// What was wrong above the base layer and is not judged.
+    /// Packets without a payload since the last frame.
+    empty: u16,
     pub(crate) tolerated: u32,
     packets: BTreeMap<u64, Got>,
     /// The number at which the next frame starts.
@@ -60,6 +62,7 @@ impl Decoder {
         Self {
             judges_upper_layers,
             tolerated: 0,
+            empty: 0,
             packets: BTreeMap::new(),
             expected: None,
             needs_keyframe: false,
@@ -147,15 +150,18 @@ impl Decoder {
         self.needs_keyframe = false;
         self.blocked_since = None;
         if parts.iter().all(|got| got.part.is_none()) {
+            self.empty += parts.len() as u16;
             return;
         }
+        let empty = std::mem::take(&mut self.empty);
         if parts.last().is_none_or(|got| !got.marker) {
             // What has no end is not shown. Its picture id is used up all the same.
             self.last = parts[0].part.filter(|part| part.start).map(|part| part.picture).or(self.last);
             return;
         }
-        if let Err(what) = self.check(&parts, continues) {
-            let upper = parts.iter().all(|got| got.part.is_some_and(|part| part.picture.tid > 0));
+        if let Err(what) = self.check(&parts, continues.then_some(empty)) {
+            // One with a hole is never put together, and nothing refers to it.
+            let upper = parts.iter().filter_map(|got| got.part).all(|part| part.picture.tid > 0);
             if upper && !self.judges_upper_layers {
                 self.tolerated += 1;
                 self.last = parts[0].part.map(|part| part.picture);
@@ -176,7 +182,7 @@ impl Decoder {
     }
 
     /// The numbers say that this is one whole frame.
-    fn check(&self, parts: &[Got], continues: bool) -> Result<(), &'static str> {
+    fn check(&self, parts: &[Got], continues: Option<u16>) -> Result<(), &'static str> {
         let first = parts[0].part.filter(|part| part.start).ok_or("it does not begin with the start of a frame")?;
         for (index, got) in parts.iter().enumerate() {
             let part = got.part.ok_or("it has an empty packet in it")?;
@@ -199,11 +205,12 @@ impl Decoder {
         self.check_place(&first, continues)
     }
 
-    /// Its place among the frames before, when no number is missing in between.
-    fn check_place(&self, first: &VideoPart, continues: bool) -> Result<(), &'static str> {
-        let (Some(last), true) = (self.last, continues) else { return Ok(()) };
+    /// Its place among the frames before, when no number is missing in between. So many empty packets stand there for pictures
+    /// that came too late to be left out without a trace.
+    fn check_place(&self, first: &VideoPart, continues: Option<u16>) -> Result<(), &'static str> {
+        let (Some(last), Some(empty)) = (self.last, continues) else { return Ok(()) };
         let picture = first.picture;
-        if picture.id != (last.id + 1) & 0x7fff {
+        if !(1..=1 + empty).contains(&(picture.id.wrapping_sub(last.id) & 0x7fff)) {
             return Err("its picture id does not follow the last one");
         }
         let tl0 = if picture.tid == 0 { last.tl0.wrapping_add(1) } else { last.tl0 };

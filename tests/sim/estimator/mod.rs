@@ -4,11 +4,13 @@
 //! `cargo test --test sim estimator -- --nocapture` prints the table.
 
 mod gcc;
+mod ours;
 mod path;
 
 use crate::estimator::path::{Outcome, Path};
 use consilium_benches::link::{LinkParameters, Loss};
 use gcc::Gcc;
+use ours::Ours;
 use std::time::{Duration, Instant};
 
 /// What is believed of a path before anything is known of it: a camera's middle layer.
@@ -134,7 +136,7 @@ fn row(name: &str, estimator: &str, outcome: &Outcome) -> String {
 type Make = fn() -> Box<dyn SenderEstimator>;
 
 /// Those that are compared; the first is the baseline.
-const ESTIMATORS: &[Make] = &[|| Box::new(Gcc::new(START_BPS))];
+const ESTIMATORS: &[Make] = &[|| Box::new(Gcc::new(START_BPS)), || Box::new(Ours::new())];
 /// Those that must do what is required.
 const REQUIRED_OF: &[&str] = &["consilium"];
 

@@ -201,7 +201,10 @@ impl LoadConnection {
             match packet {
                 Ok(RtcpPacket::Pli(pli)) => self.keyframe(pli.media),
                 Ok(RtcpPacket::Fir(fir)) => fir.entries().for_each(|entry| self.keyframe(entry.ssrc)),
-                Ok(RtcpPacket::Nack(nack)) => measured.upstream_nacks += nack.lost().count() as u64,
+                Ok(RtcpPacket::Nack(nack)) => {
+                    measured.upstream_nacks += nack.lost().count() as u64;
+                    self.send_again(nack.media, nack.lost());
+                }
                 Ok(RtcpPacket::SenderReport(report)) => {
                     if let Some(incoming) = self.incoming.iter_mut().find(|incoming| incoming.ssrc == report.ssrc) {
                         incoming.sender_report = Some((report.ntp.middle32(), now.ns));
@@ -216,6 +219,13 @@ impl LoadConnection {
     fn keyframe(&mut self, ssrc: Ssrc) {
         if let Some(stream) = self.streams.iter_mut().find(|stream| stream.out.ssrc == ssrc) {
             stream.keyframe_wanted = true;
+        }
+    }
+
+    fn send_again(&self, ssrc: Ssrc, lost: impl Iterator<Item = SeqNo>) {
+        let Some(stream) = self.streams.iter().find(|stream| stream.out.ssrc == ssrc) else { return };
+        for datagram in lost.filter_map(|seq| stream.sent_before(seq)) {
+            let _ = self.socket.send(self.server, datagram, datagram.len());
         }
     }
 

@@ -7,10 +7,11 @@ use crate::load::plan::{
 use crate::load::seam::{MemberId, OutgoingStream, StreamKind};
 use crate::random::Random;
 use crate::trace::ScriptFrame;
-use consilium_media_core::ids::{ExtSeqNo, RtpTime};
+use consilium_media_core::ids::{ExtSeqNo, RtpTime, SeqNo};
 use consilium_media_core::transport::srtp::SrtpOutbound;
 use consilium_media_core::wire::rtp::{HeaderFields, header_size, write_header};
 use smallvec::SmallVec;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// Loudness of speech and of silence (RFC 6464): voice bit and level below full scale.
@@ -20,6 +21,8 @@ const SILENCE_LEVEL: u8 = 127;
 const FRAME_PACKETS_MAX: usize = 256;
 /// MID and RID are told in the first packets only, as browsers do, who stop when they hear that they were received.
 const INTRODUCTION_PACKETS: u64 = 100;
+/// Video packets kept for a server that asks for them again: two frames of the largest layer, which lie about 70 ms back.
+const SENT_MAX: usize = 32;
 const VIDEO_CLOCK_HZ: u64 = 90_000;
 const AUDIO_CLOCK_HZ: u64 = 48_000;
 
@@ -33,6 +36,8 @@ pub(super) struct Stream {
     pub(super) enabled: bool,
     /// When it goes on.
     pub(super) due: Option<Instant>,
+    /// Datagrams that may be asked for again, oldest first.
+    sent: VecDeque<(SeqNo, Vec<u8>)>,
     /// What is left of a frame whose packets are spread over time.
     pub(super) rest: Option<Frame>,
     member: MemberId,
@@ -87,6 +92,7 @@ impl Stream {
             speaking: true,
             enabled: true,
             due: None,
+            sent: VecDeque::new(),
             rest: None,
             member,
             rate,
@@ -197,7 +203,27 @@ impl Stream {
         self.packets += 1;
         self.octets += payload_len as u64;
         frame.next += 1;
+        drop(elements);
+        self.keep(index.seq(), buffer.get(start..)?);
         Some(len)
+    }
+
+    fn keep(&mut self, seq: SeqNo, datagram: &[u8]) {
+        if self.rate.is_none() {
+            return;
+        }
+        let mut place = match self.sent.len() {
+            SENT_MAX => self.sent.pop_front().map(|(_, place)| place).unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        place.clear();
+        place.extend_from_slice(datagram);
+        self.sent.push_back((seq, place));
+    }
+
+    /// As it was: it did not come, so its number is still free.
+    pub(super) fn sent_before(&self, seq: SeqNo) -> Option<&[u8]> {
+        self.sent.iter().rev().find(|(sent, _)| *sent == seq).map(|(_, datagram)| datagram.as_slice())
     }
 }
 

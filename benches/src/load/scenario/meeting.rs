@@ -54,6 +54,12 @@ impl Shape {
         u32::from(self.audio) + u32::from(self.video_layers > 0)
     }
 
+    /// Whose turn it is.
+    fn is_speaking(&self, number: u32, round: u32) -> bool {
+        let (room, seat) = (number / self.people(), number % self.people());
+        seat == (room + round) % self.senders.max(1)
+    }
+
     /// Pairs of a track and a receiver.
     fn paths(&self) -> u64 {
         u64::from(self.rooms)
@@ -95,9 +101,9 @@ fn identity(member: MemberId) -> String {
 pub(super) async fn run(stage: &Stage) -> Result<Report, RunError> {
     let shape = Shape::of(stage);
     let (mut members, joins) = join_all(stage, &shape).await?;
+    let turns = tokio::spawn(speak_in_turns(stage.media().clone(), shape, stage.options.scenario.clone()));
     stage.media().scale(stage.options.run.scale);
     wait_for_paths(stage, &shape).await;
-    let turns = tokio::spawn(speak_in_turns(stage.media().clone(), shape, stage.options.scenario.clone()));
     tokio::time::sleep(seconds(stage.options.run.warm_up)).await;
     let mut report = match stage.options.scenario {
         Scenario::Churn { rate, .. } => {
@@ -132,6 +138,7 @@ async fn join_all(stage: &Stage, shape: &Shape) -> Result<(Vec<Member>, JoinRepo
             let joined = signal::join(&stage.endpoint, ticket, stage.media().clone()).await;
             if let (Ok(member), Scenario::Trust { .. }) = (&joined, &stage.options.scenario) {
                 ask_for_layers(shape, number, member).await;
+                stage.media().speak(MemberId(number), shape.is_speaking(number, 0));
             }
             (number, joined)
         }
@@ -232,9 +239,7 @@ async fn speak_in_turns(media: crate::load::engine::EngineHandle, shape: Shape, 
     let Scenario::Trust { turn, .. } = scenario else { return };
     for round in 0_u32.. {
         for number in 0..shape.rooms * shape.people() {
-            let (room, seat) = (number / shape.people(), number % shape.people());
-            let speaker = (room + round) % shape.senders.max(1);
-            media.speak(MemberId(number), seat == speaker);
+            media.speak(MemberId(number), shape.is_speaking(number, round));
         }
         tokio::time::sleep(seconds(turn).max(Duration::from_millis(100))).await;
     }

@@ -5,6 +5,7 @@
 //! not even get the least is stalled, and told so, rather than left with a picture that freezes.
 
 use smallvec::SmallVec;
+use std::time::{Duration, Instant};
 
 /// Rungs of a track: four encodings, the lowest with four temporal layers.
 const RUNGS_INLINE: usize = 8;
@@ -13,6 +14,9 @@ const RUNGS_INLINE: usize = 8;
 const RISE_MARGIN_PERCENT: u64 = 110;
 /// To stay where it is, it needs this much, in percent: congestion control answers a real shortage, noise is none.
 const STAY_MARGIN_PERCENT: u64 = 92;
+
+/// The same right after it rose: a larger picture begins with a keyframe, which fills a queue for a moment.
+const SETTLING_MARGIN_PERCENT: u64 = 70;
 
 /// What could be forwarded of a track, and what it costs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +38,47 @@ impl Layers {
     pub const LEAST: Self = Self { spatial: 0, temporal: u8::MAX };
 }
 
+/// How long a subscription waits before it rises again after it fell: longer each time that it rose in vain, so that nobody
+/// watches a picture that changes its size every few seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Patience {
+    wait: Duration,
+    rise_from: Option<Instant>,
+    rose: Option<Instant>,
+}
+
+/// The first wait; the estimate needs about a second to settle after a fall.
+const WAIT_MIN: Duration = Duration::from_secs(1);
+/// The longest. A path that became wide again is used at the latest then.
+const WAIT_MAX: Duration = Duration::from_secs(16);
+/// So long a rise is given the benefit of the doubt.
+const SETTLES_WITHIN: Duration = Duration::from_millis(2_000);
+/// Who fell so soon after it rose rose in vain.
+const IN_VAIN_WITHIN: Duration = Duration::from_secs(10);
+
+impl Patience {
+    pub fn is_settling(&self, now: Instant) -> bool {
+        self.rose.is_some_and(|at| now.saturating_duration_since(at) < SETTLES_WITHIN)
+    }
+
+    pub fn may_rise(&self, now: Instant) -> bool {
+        self.rise_from.is_none_or(|at| at <= now)
+    }
+
+    /// `fell` says which way it went.
+    pub fn note(&mut self, now: Instant, fell: bool) {
+        if !fell {
+            self.rose = Some(now);
+            return;
+        }
+        let in_vain = self.rose.is_some_and(|at| now.saturating_duration_since(at) < IN_VAIN_WITHIN);
+        self.wait = if in_vain { (self.wait * 2).clamp(WAIT_MIN, WAIT_MAX) } else { WAIT_MIN };
+        self.rise_from = Some(now + self.wait);
+        // A fall in two steps is one.
+        self.rose = None;
+    }
+}
+
 /// One subscription that wants bandwidth.
 #[derive(Clone, Debug, Default)]
 pub struct Candidate {
@@ -41,6 +86,10 @@ pub struct Candidate {
     pub rank: u8,
     /// From the least to all that is wanted. Empty for a track that sends nothing.
     pub rungs: SmallVec<[Rung; RUNGS_INLINE]>,
+    /// All that is wanted, in bits per second, also while nothing more is given.
+    pub wanted_bps: u64,
+    /// It rose a moment ago.
+    pub is_settling: bool,
     /// The rung it has now.
     pub current: Option<usize>,
 }
@@ -49,6 +98,7 @@ impl Candidate {
     /// What it takes to be on a rung, in bits per second.
     fn cost(&self, rung: usize) -> u64 {
         let percent = match self.current {
+            Some(current) if rung == current && self.is_settling => SETTLING_MARGIN_PERCENT,
             Some(current) if rung == current => STAY_MARGIN_PERCENT,
             Some(current) if rung < current => 100,
             _ => RISE_MARGIN_PERCENT,
@@ -102,7 +152,8 @@ mod tests {
             layers: Layers { spatial: spatial as u8, temporal: u8::MAX },
             rate_bps: kbps * 1_000,
         };
-        Candidate { rank, rungs: rates_kbps.iter().enumerate().map(rung).collect(), current: None }
+        let rungs = rates_kbps.iter().enumerate().map(rung).collect();
+        Candidate { rank, rungs, ..Candidate::default() }
     }
 
     #[test]
@@ -130,6 +181,27 @@ mod tests {
         assert_eq!(allocate(400_000, std::slice::from_ref(&one)), [Some(1)]);
         assert_eq!(allocate(380_000, std::slice::from_ref(&one)), [Some(1)]);
         assert_eq!(allocate(300_000, std::slice::from_ref(&one)), [Some(0)]);
+    }
+
+    #[test]
+    fn who_rises_in_vain_waits_longer_each_time() {
+        let (mut patience, t0) = (Patience::default(), crate::virtual_time::start());
+        assert!(patience.may_rise(t0));
+        let mut now = t0;
+        let mut waits = Vec::new();
+        for _ in 0..5 {
+            patience.note(now, true);
+            let fell = now;
+            while !patience.may_rise(now) {
+                now += Duration::from_millis(500);
+            }
+            waits.push((now - fell).as_secs());
+            patience.note(now, false);
+            now += Duration::from_secs(1);
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16]);
+        patience.note(now + IN_VAIN_WITHIN * 2, true);
+        assert!(patience.may_rise(now + IN_VAIN_WITHIN * 2 + WAIT_MIN));
     }
 
     #[test]

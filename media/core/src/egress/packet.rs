@@ -36,7 +36,8 @@ pub struct PacketInfo {
     /// Index of its encoding in the track.
     pub stream: usize,
     pub ext_seq: ExtSeqNo,
-    pub in_order: bool,
+    /// None after it came before it.
+    pub is_newest: bool,
     pub marker: bool,
     pub payload_type: PayloadType,
     pub codec: Codec,
@@ -113,7 +114,7 @@ impl<'a> Packet<'a> {
 
 impl PacketInfo {
     /// `None` when the payload type is not one of the track's.
-    pub fn read(track: &Track, stream: usize, ext_seq: ExtSeqNo, in_order: bool, rtp: &RtpPacket<'_>) -> Option<Self> {
+    pub fn read(track: &Track, stream: usize, ext_seq: ExtSeqNo, is_newest: bool, rtp: &RtpPacket<'_>) -> Option<Self> {
         let codec = track.codec(rtp.payload_type())?.codec;
         let bytes = rtp.as_bytes();
         let mut values = [Span::default(); PASSED_ON.len()];
@@ -126,7 +127,7 @@ impl PacketInfo {
         let mut info = Self {
             stream,
             ext_seq,
-            in_order,
+            is_newest,
             marker: rtp.marker(),
             payload_type: rtp.payload_type(),
             codec,

@@ -28,6 +28,9 @@ const DEPENDENCY_DESCRIPTOR_LEN_MAX: usize = 128;
 /// Padding in a packet that carries nothing else: the most that its last byte can say (RFC 3550 section 5.1).
 const PROBE_PADDING_LEN: usize = 255;
 
+/// Padding in a packet that only fills a place.
+const BLANK_LEN: usize = 1;
+
 /// Where and under which keys a subscriber gets its packets.
 pub struct Outlet<'a> {
     pub to: Destination,
@@ -154,10 +157,10 @@ fn compose(
     let mut descriptor = [0; DEPENDENCY_DESCRIPTOR_LEN_MAX];
     let number = number.get().to_be_bytes();
     let elements = elements(subscription, packet, (shift, &number), &mut descriptor);
-    let payload = if outgoing.mapping.strip_red {
-        red::primary(packet.payload()).ok_or(DropReason::RtpMalformed)?.0
-    } else {
-        packet.payload()
+    let payload = match outgoing {
+        Outgoing { blank: true, .. } => &[],
+        outgoing if outgoing.mapping.strip_red => red::primary(packet.payload()).ok_or(DropReason::RtpMalformed)?.0,
+        _ => packet.payload(),
     };
     let (payload_type, ssrc, index, osn_len) = match *form {
         Form::Original => (outgoing.mapping.to, subscription.ssrc, outgoing.sent.out, 0),
@@ -166,8 +169,9 @@ fn compose(
     let fields =
         HeaderFields { marker: outgoing.marker, payload_type, seq: index.seq(), timestamp: outgoing.timestamp, ssrc };
     let header_len = header_size(&elements);
-    let zeros_and_count = padding(outgoing.padding_len);
-    let padding = &zeros_and_count[PADDING_LEN_MAX - outgoing.padding_len..];
+    let padding_len = if outgoing.blank { BLANK_LEN } else { outgoing.padding_len };
+    let zeros_and_count = padding(padding_len);
+    let padding = &zeros_and_count[PADDING_LEN_MAX - padding_len..];
     let len = header_len + osn_len + payload.len() + padding.len() + outlet.srtp.rtp_overhead();
     if len > DATAGRAM_LEN_MAX {
         return Err(DropReason::TooLarge);
@@ -176,7 +180,9 @@ fn compose(
         MediaKind::Audio => Priority::High,
         MediaKind::Video => Priority::Normal,
     };
-    let rewritten = touches_picture(shift) && matches!(packet.info.descriptor, Descriptor::Vp8(_) | Descriptor::Vp9(_));
+    let rewritten = !outgoing.blank
+        && touches_picture(shift)
+        && matches!(packet.info.descriptor, Descriptor::Vp8(_) | Descriptor::Vp9(_));
     let pushed = out.push_with(outlet.to, priority, len, |buffer| {
         write_header(buffer, &fields, &elements);
         if !padding.is_empty() {

@@ -1,7 +1,7 @@
 //! One track on its way to one subscriber: which encoding is forwarded, and whether a packet of it goes out.
 
 use crate::drops::DropReason;
-use crate::egress::allocation::Layers;
+use crate::egress::allocation::{Layers, Patience};
 use crate::egress::history::{History, Sent};
 use crate::egress::packet::PacketInfo;
 use crate::egress::rewrite::{Rewriter, Shift, Takeover};
@@ -28,6 +28,7 @@ pub struct Subscription {
     pub limit: LayerLimit,
     /// What the subscriber's path has room for; `None` when not even the least.
     pub allowed: Option<Layers>,
+    pub patience: Patience,
     /// The subscriber's own; 1 comes first, 0 is none.
     pub priority: u8,
     /// The encoding that is forwarded now.
@@ -48,8 +49,8 @@ pub struct Subscription {
     rtx_next: ExtSeqNo,
     /// The layers forwarded now of a stream that has several; they may rise only where the encoder allows it.
     layers: Layers,
-    /// The picture under way is left out.
-    skipping: bool,
+    /// The picture that was left out last.
+    skipped_picture: Option<u16>,
     /// The mapping used last: packets of a track rarely change their payload type.
     recent: Option<PayloadMapping>,
     payloads: Vec<PayloadMapping>,
@@ -65,6 +66,8 @@ pub struct Outgoing {
     pub sent: Sent,
     pub timestamp: RtpTime,
     pub marker: bool,
+    /// Nothing but padding, to fill a place that was kept for a packet which then was not wanted.
+    pub blank: bool,
     pub padding_len: usize,
 }
 
@@ -98,6 +101,7 @@ impl Subscription {
             paused: false,
             limit: LayerLimit::ALL,
             allowed: Some(Layers::ALL),
+            patience: Patience::default(),
             priority: 0,
             current: None,
             target: None,
@@ -111,7 +115,7 @@ impl Subscription {
             rewriter: Rewriter::new(ExtSeqNo::new(u64::from(first_seq))),
             rtx_next: ExtSeqNo::new(u64::from(first_rtx_seq)),
             layers: Layers::ALL,
-            skipping: false,
+            skipped_picture: None,
             recent: None,
             payloads: send.payloads.clone(),
             payload_index,
@@ -179,12 +183,13 @@ impl Subscription {
     }
 
     /// Payload type, SSRC and timestamp under which padding can leave: as retransmissions of nothing (RFC 4588), beside what
-    /// was sent last, so that the media's own numbers stay without gaps.
+    /// was sent last, so that the media's own numbers stay without gaps. Video that is stalled can carry it too: else nothing
+    /// would find out that there is room again.
     pub fn padding_stream(&self) -> Option<(PayloadType, Ssrc, RtpTime)> {
         let (payload_type, ssrc) = self.sends_again_as(self.recent?)?;
-        let is_sending = self.kind == MediaKind::Video && !self.paused && self.current.is_some();
+        let is_video = self.kind == MediaKind::Video && !self.paused;
         let numbered = self.extension_id(HeaderExtension::TransportCc) != 0;
-        (is_sending && numbered).then_some((payload_type, ssrc, self.rewriter.last_time()?))
+        (is_video && numbered).then_some((payload_type, ssrc, self.rewriter.last_time()?))
     }
 
     pub fn next_rtx_seq(&mut self) -> ExtSeqNo {
@@ -209,15 +214,23 @@ impl Subscription {
         if self.current != Some(packet.stream) {
             self.start(now, track, packet, wanted)?;
         }
-        self.filter_layers(packet, wanted)?;
+        let blank = self.leaves_out(packet, wanted);
+        if blank && packet.is_newest {
+            self.skip(packet);
+            return Err(DropReason::OtherLayer);
+        }
         let shift = self.rewriter.shift(packet.ext_seq).ok_or(DropReason::TooLate)?;
         self.rewriter.sent(now, packet.ext_seq, packet.timestamp, packet.picture, shift);
         let out = ExtSeqNo::new(packet.ext_seq.get().wrapping_add(shift.seq));
         let sent = Sent { out, ext_seq: packet.ext_seq, shift, stream: packet.stream };
-        self.history.record(out);
+        if !blank {
+            // What is not in the history never leaves again: its number was spent on nothing.
+            self.history.record(out);
+        }
         self.last_sent = Some(now);
         let timestamp = packet.timestamp.wrapping_add(shift.time);
-        Ok(Outgoing { mapping, sent, timestamp, marker: self.marker(packet), padding_len: 0 })
+        let marker = !blank && self.marker(packet);
+        Ok(Outgoing { mapping, sent, timestamp, marker, blank, padding_len: 0 })
     }
 
     /// Set on the last packet of a picture: that of the largest size that is forwarded.
@@ -249,43 +262,39 @@ impl Subscription {
         self.current = Some(packet.stream);
         self.begin_run(packet.stream);
         self.layers = wanted;
-        self.skipping = false;
+        self.skipped_picture = None;
         Ok(())
     }
 
-    /// Leaves out pictures above the wanted temporal layer and sizes above the wanted spatial one, and closes the gap that they
-    /// leave. What comes late is let through: its place was kept.
-    fn filter_layers(&mut self, packet: &PacketInfo, wanted: Layers) -> Result<(), DropReason> {
+    /// Whether the packet belongs to a picture above the wanted temporal layer, or to a size above the wanted spatial one.
+    fn leaves_out(&mut self, packet: &PacketInfo, wanted: Layers) -> bool {
         if packet.temporal_id.is_none() && packet.spatial_id.is_none() {
-            return Ok(());
+            return false;
         }
-        let (spatial, temporal) = (packet.spatial_id.unwrap_or(0), packet.temporal_id.unwrap_or(0));
-        if packet.start_of_picture {
+        if packet.start_of_picture && packet.is_newest {
             if wanted.temporal < self.layers.temporal || packet.switching_up {
                 self.layers.temporal = wanted.temporal;
             }
             if wanted.spatial < self.layers.spatial || packet.keyframe {
                 self.layers.spatial = wanted.spatial;
             }
-            self.skipping = packet.in_order && temporal > self.layers.temporal;
         }
-        let too_fast = self.skipping && temporal > self.layers.temporal;
-        let too_large = packet.in_order && spatial > self.layers.spatial;
-        if !too_fast && !too_large {
-            return Ok(());
-        }
-        if packet.in_order {
-            // VP8 counts pictures without gaps. The others refer to one another by distance, which must stay what it is.
-            let counted = packet.start_of_picture && packet.codec == Codec::Vp8;
-            self.rewriter.skip(packet.ext_seq, counted);
-            self.begin_run(packet.stream);
-        }
-        Err(DropReason::OtherLayer)
+        packet.temporal_id.is_some_and(|temporal| temporal > self.layers.temporal)
+            || packet.spatial_id.is_some_and(|spatial| spatial > self.layers.spatial)
+    }
+
+    /// Closes the gap that a packet leaves which is not forwarded. Of one that came late, the gap is behind others already.
+    fn skip(&mut self, packet: &PacketInfo) {
+        // VP8 counts pictures without gaps. The others refer to one another by distance, which must stay what it is.
+        let is_counted = packet.codec == Codec::Vp8 && self.skipped_picture != packet.picture.id;
+        self.skipped_picture = packet.picture.id;
+        self.rewriter.skip(packet.ext_seq, is_counted);
+        self.begin_run(packet.stream);
     }
 
     /// Closes the gap of a packet that carries nothing.
     pub fn skip_padding(&mut self, packet: &PacketInfo) {
-        if packet.in_order && self.current == Some(packet.stream) {
+        if packet.is_newest && self.current == Some(packet.stream) {
             self.rewriter.skip(packet.ext_seq, false);
             self.begin_run(packet.stream);
         }
@@ -319,7 +328,7 @@ impl Subscription {
         // Under its own number it must be what it was to the bit, and the marker depends on the layers of that moment.
         let certain = packet.spatial_id.is_none() || !packet.end_of_frame || packet.marker;
         let again = self.sends_again_as(mapping).is_some() || certain;
-        again.then_some(Outgoing { mapping, sent, timestamp, marker, padding_len: 0 })
+        again.then_some(Outgoing { mapping, sent, timestamp, marker, blank: false, padding_len: 0 })
     }
 }
 

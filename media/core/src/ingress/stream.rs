@@ -22,10 +22,10 @@ const TAKEN_WORDS: usize = 32;
 /// What became of a packet on arrival.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Arrival {
-    /// New. `in_order` when it is the one after the highest so far.
+    /// New. `is_newest` when no higher one came before.
     New {
         ext_seq: ExtSeqNo,
-        in_order: bool,
+        is_newest: bool,
         gap: Gap,
     },
     Duplicate,
@@ -120,10 +120,10 @@ impl Stream {
                 Err(_) => return Arrival::TooLate,
             }
         }
-        let in_order = self.highest.is_none() || ext_seq.get() == highest.get() + 1;
+        let is_newest = self.highest.is_none() || ext_seq > highest;
         self.highest = Some(highest.max(ext_seq));
         let gap = self.loss.received(now, ext_seq, source);
-        Arrival::New { ext_seq, in_order, gap }
+        Arrival::New { ext_seq, is_newest, gap }
     }
 
     pub fn last_packet(&self) -> Option<Instant> {
@@ -212,7 +212,7 @@ mod tests {
             stream.cache.insert(t0, ext_seq, &[1, 2, 3]);
         }
         let recovered = stream.recovered(t0, SeqNo::new(11), Source::Retransmission);
-        assert_eq!(recovered, Arrival::New { ext_seq: ExtSeqNo::new(11), in_order: false, gap: Gap::None });
+        assert_eq!(recovered, Arrival::New { ext_seq: ExtSeqNo::new(11), is_newest: false, gap: Gap::None });
         assert_eq!(stream.recovered(t0, SeqNo::new(12), Source::Retransmission), Arrival::Duplicate);
         assert_eq!(stream.loss.missing_len(), 0);
     }

@@ -10,7 +10,7 @@ use crate::egress::allocation::{Candidate, Layers, allocate};
 use crate::egress::subscription::Subscription;
 use crate::ingress::rate::{SPATIAL_MAX, TEMPORAL_MAX};
 use crate::ingress::track::Track;
-use crate::params::{Content, MediaKind};
+use crate::params::{Content, HeaderExtension, MediaKind};
 use crate::worker::keys::{PeerKey, SubscriptionKey, TrackKey};
 use std::time::{Duration, Instant};
 
@@ -77,10 +77,12 @@ impl Worker {
             return;
         }
         peer.allocated = estimate_bps.map(|_| now);
+        // What has no transport-wide numbers is not part of what was estimated.
+        let numbered_only = peer.bandwidth.sent.is_enabled();
         let keys = std::mem::take(&mut peer.subscriptions);
         let video: Vec<(SubscriptionKey, Candidate)> =
             keys.iter().filter_map(|key| self.candidate(now, *key)).collect();
-        let audio_bps: u64 = keys.iter().filter_map(|key| self.audio_bps(now, *key)).sum();
+        let audio_bps: u64 = keys.iter().filter_map(|key| self.audio_bps(now, *key, numbered_only)).sum();
         if let Some(peer) = self.peers.get_mut(key) {
             peer.subscriptions = keys;
         }
@@ -96,8 +98,7 @@ impl Worker {
                 self.allow(now, key, rung.map(|rung| candidate.rungs[rung].layers), out);
             }
         }
-        let tops = candidates.iter().filter_map(|candidate| candidate.rungs.last());
-        let wanted_bps = audio_bps + tops.map(|rung| rung.rate_bps).sum::<u64>();
+        let wanted_bps = audio_bps + candidates.iter().map(|candidate| candidate.wanted_bps).sum::<u64>();
         self.set_wanted(key, wanted_bps);
     }
 
@@ -112,8 +113,13 @@ impl Worker {
         for rung in &mut candidate.rungs {
             rung.rate_bps = rung.rate_bps * VIDEO_OVERHEAD_PERCENT / 100;
         }
+        candidate.is_settling = subscription.patience.is_settling(now);
+        candidate.wanted_bps = candidate.rungs.last().map_or(0, |rung| rung.rate_bps);
         candidate.current =
             subscription.allowed.and_then(|allowed| candidate.rungs.iter().rposition(|rung| rung.layers <= allowed));
+        if let Some(current) = candidate.current.filter(|_| !subscription.patience.may_rise(now)) {
+            candidate.rungs.truncate(current + 1);
+        }
         Some((key, candidate))
     }
 
@@ -130,8 +136,11 @@ impl Worker {
         }
     }
 
-    fn audio_bps(&self, now: Instant, key: SubscriptionKey) -> Option<u64> {
+    fn audio_bps(&self, now: Instant, key: SubscriptionKey, numbered_only: bool) -> Option<u64> {
         let subscription = self.subscriptions.get(key).filter(|subscription| !subscription.paused)?;
+        if numbered_only && subscription.extension_id(HeaderExtension::TransportCc) == 0 {
+            return None;
+        }
         let track = self.tracks.get(subscription.track).filter(|track| track.kind == MediaKind::Audio)?;
         let stream = track.streams.first().filter(|stream| stream.is_active(now))?;
         let measured = stream.rates.up_to(SPATIAL_MAX as u8 - 1, TEMPORAL_MAX as u8 - 1);
@@ -144,6 +153,10 @@ impl Worker {
         let before = std::mem::replace(&mut subscription.allowed, layers);
         if before == layers {
             return;
+        }
+        // The first allocation is no change of its mind.
+        if before != Some(Layers::ALL) {
+            subscription.patience.note(now, layers < before);
         }
         let (id, peer) = (subscription.id, subscription.peer);
         self.retarget(now, key, out);

@@ -148,8 +148,8 @@ impl Worker {
         rtp: &RtpPacket<'_>,
         out: &mut SendBatch,
     ) -> Result<(), DropReason> {
-        let (ext_seq, in_order, gap) = match arrival {
-            Arrival::New { ext_seq, in_order, gap } => (ext_seq, in_order, gap),
+        let (ext_seq, is_newest, gap) = match arrival {
+            Arrival::New { ext_seq, is_newest, gap } => (ext_seq, is_newest, gap),
             Arrival::Duplicate => return Err(DropReason::Duplicate),
             Arrival::TooLate => return Err(DropReason::TooLate),
         };
@@ -165,7 +165,7 @@ impl Worker {
         let track = self.tracks.get_mut(target.track).ok_or(DropReason::UnknownStream)?;
         track.note_structure(target.stream, rtp);
         let info =
-            PacketInfo::read(track, target.stream, ext_seq, in_order, rtp).ok_or(DropReason::UnknownPayloadType)?;
+            PacketInfo::read(track, target.stream, ext_seq, is_newest, rtp).ok_or(DropReason::UnknownPayloadType)?;
         if info.is_padding() {
             self.pending.push(target.track, track, info);
             return Err(DropReason::Padding);
