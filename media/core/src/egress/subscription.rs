@@ -49,6 +49,8 @@ pub struct Subscription {
     rtx_next: ExtSeqNo,
     /// The layers forwarded now of a stream that has several; they may rise only where the encoder allows it.
     layers: Layers,
+    /// Those before, newest first, each with the time of the picture from which on it no longer held.
+    layers_before: [Option<(RtpTime, Layers)>; LAYER_CHANGES],
     /// The picture that was left out last.
     skipped_picture: Option<u16>,
     /// The mapping used last: packets of a track rarely change their payload type.
@@ -58,6 +60,9 @@ pub struct Subscription {
     payload_index: Box<[u8; 128]>,
     extension_ids: [u8; EXTENSIONS],
 }
+
+/// Changes of layers that are remembered for packets that come late: layers change a few times a second at most.
+const LAYER_CHANGES: usize = 4;
 
 /// How one packet leaves.
 #[derive(Clone, Copy)]
@@ -115,6 +120,7 @@ impl Subscription {
             rewriter: Rewriter::new(ExtSeqNo::new(u64::from(first_seq))),
             rtx_next: ExtSeqNo::new(u64::from(first_rtx_seq)),
             layers: Layers::ALL,
+            layers_before: [None; LAYER_CHANGES],
             skipped_picture: None,
             recent: None,
             payloads: send.payloads.clone(),
@@ -262,6 +268,7 @@ impl Subscription {
         self.current = Some(packet.stream);
         self.begin_run(packet.stream);
         self.layers = wanted;
+        self.layers_before = [None; LAYER_CHANGES];
         self.skipped_picture = None;
         Ok(())
     }
@@ -271,6 +278,7 @@ impl Subscription {
         if packet.temporal_id.is_none() && packet.spatial_id.is_none() {
             return false;
         }
+        let before = self.layers;
         if packet.start_of_picture && packet.is_newest {
             if wanted.temporal < self.layers.temporal || packet.switching_up {
                 self.layers.temporal = wanted.temporal;
@@ -279,8 +287,16 @@ impl Subscription {
                 self.layers.spatial = wanted.spatial;
             }
         }
-        packet.temporal_id.is_some_and(|temporal| temporal > self.layers.temporal)
-            || packet.spatial_id.is_some_and(|spatial| spatial > self.layers.spatial)
+        if before != self.layers {
+            self.layers_before.rotate_right(1);
+            self.layers_before[0] = Some((packet.timestamp, before));
+        }
+        // What comes late shares the fate of its picture.
+        let earlier = self.layers_before.iter().map_while(|change| *change);
+        let held = earlier.take_while(|(until, _)| packet.timestamp.since(*until) < 0).last();
+        let layers = held.map_or(self.layers, |(_, layers)| layers);
+        packet.temporal_id.is_some_and(|temporal| temporal > layers.temporal)
+            || packet.spatial_id.is_some_and(|spatial| spatial > layers.spatial)
     }
 
     /// Closes the gap that a packet leaves which is not forwarded. Of one that came late, the gap is behind others already.
