@@ -3,7 +3,7 @@
 const PENDING = {
   freezes: 'what a publisher lost is asked for again too late: pictures freeze for up to 3 s at the others',
   limit: 'the layer falls in 1.6 s and is back in 0.2 s, but sound with its redundancy leaves too little for the smallest one',
-  share: 'a keyframe of 1080 lines takes longer on a megabit than the pacer lets video wait: the share stalls and comes back',
+  share: 'the rate of a share with rare large frames is measured too high at times: it stalls and comes back',
 };
 
 const pending = (name) => (process.env.CONSILIUM_PENDING === undefined ? PENDING[name] : undefined);

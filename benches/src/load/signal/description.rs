@@ -69,7 +69,8 @@ fn transport(out: &mut String, own: &RemoteParameters) {
     out.push_str("a=setup:active\r\n");
 }
 
-/// Our offer. Mids are the sections' indices.
+/// Our offer. Mids are the sections' indices. We tell nothing of what we receive, so only what we send has transport-wide
+/// feedback: a server then sends everything that was asked for.
 pub(super) fn offer(version: u32, own: &RemoteParameters, sections: &[Section]) -> String {
     let mut sdp = String::with_capacity(512 + 700 * sections.len());
     header(&mut sdp, version, sections.len());
@@ -87,7 +88,7 @@ pub(super) fn offer(version: u32, own: &RemoteParameters, sections: &[Section]) 
             Kind::Audio => {
                 let _ = write!(
                     sdp,
-                    "a=extmap:1 {AUDIO_LEVEL_URI}\r\na=rtpmap:{OPUS} opus/48000/2\r\na=rtcp-fb:{OPUS} transport-cc\r\n\
+                    "a=extmap:1 {AUDIO_LEVEL_URI}\r\na=rtpmap:{OPUS} opus/48000/2\r\n\
                      a=fmtp:{OPUS} minptime=10;useinbandfec=1\r\n"
                 );
             }
@@ -95,12 +96,14 @@ pub(super) fn offer(version: u32, own: &RemoteParameters, sections: &[Section]) 
                 let _ = write!(
                     sdp,
                     "a=extmap:10 {RID_URI}\r\na=extmap:11 {REPAIRED_RID_URI}\r\na=rtpmap:{VP8} VP8/90000\r\n\
-                     a=rtcp-fb:{VP8} transport-cc\r\na=rtcp-fb:{VP8} ccm fir\r\na=rtcp-fb:{VP8} nack\r\n\
+                     a=rtcp-fb:{VP8} ccm fir\r\na=rtcp-fb:{VP8} nack\r\n\
                      a=rtcp-fb:{VP8} nack pli\r\na=rtpmap:{RTX} rtx/90000\r\na=fmtp:{RTX} apt={VP8}\r\n"
                 );
             }
         }
         if let Some(sending) = &section.send {
+            let payload = if section.kind == Kind::Audio { OPUS } else { VP8 };
+            let _ = write!(sdp, "a=rtcp-fb:{payload} transport-cc\r\n");
             write_sending(&mut sdp, sending);
         }
     }
@@ -123,7 +126,7 @@ fn write_sending(sdp: &mut String, sending: &Sending) {
     }
 }
 
-/// Our answer to the server's offer: everything is taken.
+/// Our answer to the server's offer: everything is taken but feedback about what comes.
 pub(super) fn answer(offer: &str, own: &RemoteParameters) -> String {
     let mut sdp = String::with_capacity(offer.len());
     let dropped = [
@@ -149,7 +152,7 @@ pub(super) fn answer(offer: &str, own: &RemoteParameters) -> String {
                     transport(&mut sdp, own);
                 }
             }
-            _ if dropped.iter().any(|prefix| line.starts_with(prefix)) => {}
+            _ if dropped.iter().any(|prefix| line.starts_with(prefix)) || line.ends_with(" transport-cc") => {}
             _ => {
                 sdp.push_str(line);
                 sdp.push_str("\r\n");
