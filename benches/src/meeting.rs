@@ -311,8 +311,10 @@ impl Meeting {
         let mut arrivals = Vec::new();
         for member in &mut self.members {
             let received = std::mem::take(&mut member.received);
-            let newest = received.iter().rev().take(count).rev();
-            let packets: Vec<_> = newest.filter_map(|packet| RtpPacket::parse(packet).ok()).collect();
+            // Without what only probes the path.
+            let media = received.iter().filter_map(|packet| RtpPacket::parse(packet).ok());
+            let mut packets: Vec<_> = media.filter(|packet| !packet.payload().is_empty()).collect();
+            packets.drain(..packets.len().saturating_sub(count));
             let Some(media) = packets.first().map(RtpPacket::ssrc) else { continue };
             let lost: Vec<_> = packets.iter().map(RtpPacket::seq).collect();
             let mut request = Vec::new();

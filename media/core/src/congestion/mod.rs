@@ -92,6 +92,11 @@ impl Bandwidth {
         estimator.map(|estimator| estimator.rate.bps as u64).or(self.remb_bps)
     }
 
+    /// Whether the estimate rests on what the receiver told, or is the one that everybody begins with.
+    pub fn is_measured(&self) -> bool {
+        self.remb_bps.is_some() || self.estimator.as_ref().is_some_and(|estimator| estimator.feedback_us.is_some())
+    }
+
     /// Whether the estimate is notably another than when this was last `true`.
     pub fn take_change(&mut self, now: Instant) -> bool {
         let bps = self.estimate_bps(now);

@@ -78,6 +78,7 @@ impl Worker {
         }
         peer.allocated = estimate_bps.map(|_| now);
         // What has no transport-wide numbers is not part of what was estimated.
+        let is_measured = peer.bandwidth.is_measured();
         let numbered_only = peer.bandwidth.sent.is_enabled();
         let keys = std::mem::take(&mut peer.subscriptions);
         let video: Vec<(SubscriptionKey, Candidate)> =
@@ -91,11 +92,13 @@ impl Worker {
             keys.into_iter().for_each(|key| self.allow(now, key, Some(Layers::ALL), out));
             return;
         };
+        // Nobody is stalled on a guess: a path that is too narrow says so within the first feedback.
+        let least = if is_measured { None } else { Some(0) };
         let given = allocate(estimate_bps.saturating_sub(audio_bps), &candidates);
         for ((key, candidate), rung) in keys.into_iter().zip(&candidates).zip(given) {
             // What sends nothing is not stalled: it would have to wait for an allocation when it begins.
             if !candidate.rungs.is_empty() {
-                self.allow(now, key, rung.map(|rung| candidate.rungs[rung].layers), out);
+                self.allow(now, key, rung.or(least).map(|rung| candidate.rungs[rung].layers), out);
             }
         }
         let wanted_bps = audio_bps + candidates.iter().map(|candidate| candidate.wanted_bps).sum::<u64>();
