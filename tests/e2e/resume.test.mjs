@@ -143,7 +143,7 @@ test('a participant survives every fault that the SDK can ask for', async (t) =>
     'resume-reconnect': 'either',
     'disconnect-signal-on-resume': 'either',
     'disconnect-signal-on-resume-no-messages': 'either',
-    migration: 'same',
+    migration: 'either',
     'full-reconnect': 'new',
     'node-failure': 'new',
     'leave-full-reconnect': 'new',
