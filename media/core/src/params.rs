@@ -211,7 +211,7 @@ pub struct SendParameters {
 }
 
 /// What a subscriber wants of a track. The core forwards the highest layer that exists and does not exceed it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct LayerLimit {
     pub spatial: u8,
     pub temporal: u8,
@@ -219,4 +219,6 @@ pub struct LayerLimit {
 
 impl LayerLimit {
     pub const ALL: Self = Self { spatial: u8::MAX, temporal: u8::MAX };
+    /// The smallest picture, in full motion.
+    pub const LEAST: Self = Self { spatial: 0, temporal: u8::MAX };
 }

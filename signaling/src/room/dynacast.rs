@@ -11,7 +11,7 @@ use consilium_media_core::ids::TrackId;
 use consilium_media_core::params::MediaKind;
 use livekit_protocol::signal_response::Message;
 use livekit_protocol::{SubscribedCodec, SubscribedQuality, SubscribedQualityUpdate, VideoQuality};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 const QUALITIES: [VideoQuality; 3] = [VideoQuality::Low, VideoQuality::Medium, VideoQuality::High];
@@ -23,23 +23,22 @@ pub(super) struct Demand {
     told: usize,
     /// The publisher was told at all.
     is_told: bool,
-    /// When it is told of fewer.
-    lower_at: Option<Instant>,
 }
 
 impl Default for Demand {
     /// Clients begin with all they have.
     fn default() -> Self {
-        Self { told: QUALITIES.len(), is_told: false, lower_at: None }
+        Self { told: QUALITIES.len(), is_told: false }
     }
 }
 
-/// Tracks whose subscriptions changed since the last look.
+/// Tracks of which it may have changed who receives what.
 #[derive(Default)]
 pub(super) struct Dynacast {
+    /// Since the last look.
     changed: BTreeSet<TrackId>,
-    /// Those that wait for `lower_at`.
-    waiting: BTreeSet<TrackId>,
+    /// Those whose publishers are to be told of fewer layers, and when.
+    lower_at: BTreeMap<TrackId, Instant>,
 }
 
 impl Dynacast {
@@ -47,71 +46,56 @@ impl Dynacast {
     pub(super) fn note(&mut self, track: TrackId) {
         self.changed.insert(track);
     }
+
+    /// When a publisher is told that it needs to send less.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.lower_at.values().min().copied()
+    }
 }
 
 impl Room {
-    /// When a publisher is told that it needs to send less.
-    pub(super) fn demand_due(&self) -> Option<Instant> {
-        self.dynacast.waiting.iter().filter_map(|id| self.track(*id)?.demand.lower_at).min()
-    }
-
     /// Looks at what changed, and tells publishers.
     pub(super) fn settle_demand(&mut self) {
-        let due: Vec<_> = self.dynacast.waiting.iter().copied().filter(|id| self.is_due(*id)).collect();
+        let due = self.dynacast.lower_at.iter().filter(|(_, at)| **at <= self.present).map(|(track, _)| *track);
+        let due: Vec<_> = due.collect();
         self.dynacast.changed.extend(due);
         for id in std::mem::take(&mut self.dynacast.changed) {
             self.settle_track(id);
         }
     }
 
-    fn is_due(&self, id: TrackId) -> bool {
-        self.track(id).is_none_or(|track| track.demand.lower_at.is_none_or(|at| at <= self.present))
-    }
-
     fn settle_track(&mut self, id: TrackId) {
-        self.dynacast.waiting.remove(&id);
+        let lower_at = self.dynacast.lower_at.remove(&id);
         let Some(&key) = self.publishers.get(&id) else { return };
         let received = self.layers_wanted(id);
-        let present = self.present;
+        let in_a_while = self.present.checked_add(limits::LOWER_DEMAND_AFTER);
         let participant = self.participants.get_mut(&key);
         let Some(track) = participant.and_then(|participant| participant.tracks.get_mut(&id)) else { return };
         if track.kind != MediaKind::Video || track.section.is_none() {
             return;
         }
-        let demand = &mut track.demand;
-        let wanted = if demand.is_told { received } else { received.max(1) };
-        if wanted >= demand.told {
-            demand.lower_at = None;
-            if wanted == demand.told {
-                demand.is_told = true;
-                return;
-            }
-        } else if demand.is_told && demand.lower_at.is_none_or(|at| at > present) {
-            let at = demand.lower_at.or(present.checked_add(limits::LOWER_DEMAND_AFTER));
-            demand.lower_at = at;
-            self.dynacast.waiting.insert(id);
+        let before = track.demand;
+        let wanted = if before.is_told { received } else { received.max(1) };
+        let waits = before.is_told && wanted < before.told && lower_at.is_none_or(|at| at > self.present);
+        if waits || received < wanted {
+            self.dynacast.lower_at.extend(lower_at.or(in_a_while).map(|at| (id, at)));
+        }
+        if waits {
             return;
         }
-        let lower_at = present.checked_add(limits::LOWER_DEMAND_AFTER).filter(|_| received < wanted);
-        *demand = Demand { told: wanted, is_told: true, lower_at };
-        if lower_at.is_some() {
-            self.dynacast.waiting.insert(id);
+        track.demand = Demand { told: wanted, is_told: true };
+        if wanted != before.told {
+            let update = update(track);
+            self.tell(key, Message::SubscribedQualityUpdate(update));
         }
-        let update = update(track);
-        self.tell_demand(key, update);
     }
 
-    fn tell_demand(&mut self, key: ParticipantKey, update: SubscribedQualityUpdate) {
-        self.tell(key, Message::SubscribedQualityUpdate(update));
-    }
-
-    /// A client that resumed may have missed what it was told.
+    /// What a resumed client is to send, whatever it was told and has heard before.
     pub(super) fn tell_demands(&mut self, key: ParticipantKey) {
         let Some(participant) = self.participants.get(&key) else { return };
-        let told = participant.published().filter(|track| track.demand.told < QUALITIES.len());
-        let updates: Vec<_> = told.map(update).collect();
+        let updates: Vec<_> = participant.published().filter(|track| track.demand.is_told).map(update).collect();
         for update in updates {
-            self.tell_demand(key, update);
+            self.tell(key, Message::SubscribedQualityUpdate(update));
         }
     }
 
@@ -122,10 +106,6 @@ impl Room {
             Some(usize::from(subscription.limit.spatial).saturating_add(1).min(QUALITIES.len()))
         };
         self.participants.values().filter_map(wanted).max().unwrap_or(0)
-    }
-
-    fn track(&self, id: TrackId) -> Option<&Track> {
-        self.participants.get(self.publishers.get(&id)?)?.tracks.get(&id)
     }
 }
 

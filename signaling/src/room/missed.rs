@@ -38,6 +38,7 @@ fn is_told_anew(message: &Message) -> bool {
             | Message::RoomUpdate(_)
             | Message::SpeakersChanged(_)
             | Message::ConnectionQuality(_)
+            | Message::SubscribedQualityUpdate(_)
             | Message::Offer(_)
             | Message::Answer(_)
             | Message::Trickle(_)

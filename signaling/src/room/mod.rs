@@ -244,7 +244,7 @@ impl Room {
         let expiries = self.participants.values().filter_map(Participant::deadline);
         let speeches = self.participants.values().filter_map(|participant| participant.simulation.deadline());
         let gaps = self.participants.values().filter_map(|participant| participant.arrivals.deadline());
-        let own = [self.closes_at, self.room_update_at, self.demand_due(), self.speakers.poll_timeout()];
+        let own = [self.closes_at, self.room_update_at, self.dynacast.poll_timeout(), self.speakers.poll_timeout()];
         expiries.chain(speeches).chain(gaps).chain(own.into_iter().flatten()).min()
     }
 

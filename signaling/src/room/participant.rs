@@ -121,7 +121,7 @@ impl Participant {
 
     /// The layers of a track that are sent to it before it has said what it wants.
     pub(super) fn first_limit(&self) -> LayerLimit {
-        if self.adaptive_stream { LayerLimit { spatial: 0, ..LayerLimit::ALL } } else { LayerLimit::ALL }
+        if self.adaptive_stream { LayerLimit::LEAST } else { LayerLimit::ALL }
     }
 
     pub(super) fn wants(&self, track: TrackId) -> bool {

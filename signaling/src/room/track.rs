@@ -118,7 +118,7 @@ impl Track {
         }
         if width == 0 || height == 0 {
             return match quality {
-                VideoQuality::Low | VideoQuality::Off => LayerLimit { spatial: 0, ..LayerLimit::ALL },
+                VideoQuality::Low | VideoQuality::Off => LayerLimit::LEAST,
                 VideoQuality::Medium => LayerLimit { spatial: 1, ..LayerLimit::ALL },
                 VideoQuality::High => LayerLimit::ALL,
             };

@@ -4,8 +4,8 @@
 //! of their ranks; then, rank by rank, those of one rank rise together, one rung at a time, while the budget lasts. Who does
 //! not even get the least is stalled, and told so, rather than left with a picture that freezes.
 
+use crate::params::LayerLimit;
 use smallvec::SmallVec;
-use std::time::{Duration, Instant};
 
 /// Rungs of a track: four encodings, the lowest with four temporal layers.
 const RUNGS_INLINE: usize = 8;
@@ -14,69 +14,14 @@ const RUNGS_INLINE: usize = 8;
 const RISE_MARGIN_PERCENT: u64 = 110;
 /// To stay where it is, it needs this much, in percent: congestion control answers a real shortage, noise is none.
 const STAY_MARGIN_PERCENT: u64 = 92;
-
 /// The same right after it rose: a larger picture begins with a keyframe, which fills a queue for a moment.
 const SETTLING_MARGIN_PERCENT: u64 = 70;
 
 /// What could be forwarded of a track, and what it costs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rung {
-    pub layers: Layers,
+    pub layers: LayerLimit,
     pub rate_bps: u64,
-}
-
-/// Up to which layers a track is forwarded: `spatial` ranks encodings or spatial layers, as `LayerLimit` does.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Layers {
-    pub spatial: u8,
-    pub temporal: u8,
-}
-
-impl Layers {
-    pub const ALL: Self = Self { spatial: u8::MAX, temporal: u8::MAX };
-    /// Until an allocation says more: the smallest picture.
-    pub const LEAST: Self = Self { spatial: 0, temporal: u8::MAX };
-}
-
-/// How long a subscription waits before it rises again after it fell: longer each time that it rose in vain, so that nobody
-/// watches a picture that changes its size every few seconds.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Patience {
-    wait: Duration,
-    rise_from: Option<Instant>,
-    rose: Option<Instant>,
-}
-
-/// The first wait; the estimate needs about a second to settle after a fall.
-const WAIT_MIN: Duration = Duration::from_secs(1);
-/// The longest. A path that became wide again is used at the latest then.
-const WAIT_MAX: Duration = Duration::from_secs(16);
-/// So long a rise is given the benefit of the doubt.
-const SETTLES_WITHIN: Duration = Duration::from_millis(2_000);
-/// Who fell so soon after it rose rose in vain.
-const IN_VAIN_WITHIN: Duration = Duration::from_secs(10);
-
-impl Patience {
-    pub fn is_settling(&self, now: Instant) -> bool {
-        self.rose.is_some_and(|at| now.saturating_duration_since(at) < SETTLES_WITHIN)
-    }
-
-    pub fn may_rise(&self, now: Instant) -> bool {
-        self.rise_from.is_none_or(|at| at <= now)
-    }
-
-    /// `fell` says which way it went.
-    pub fn note(&mut self, now: Instant, fell: bool) {
-        if !fell {
-            self.rose = Some(now);
-            return;
-        }
-        let in_vain = self.rose.is_some_and(|at| now.saturating_duration_since(at) < IN_VAIN_WITHIN);
-        self.wait = if in_vain { (self.wait * 2).clamp(WAIT_MIN, WAIT_MAX) } else { WAIT_MIN };
-        self.rise_from = Some(now + self.wait);
-        // A fall in two steps is one.
-        self.rose = None;
-    }
 }
 
 /// One subscription that wants bandwidth.
@@ -149,7 +94,7 @@ mod tests {
 
     fn candidate(rank: u8, rates_kbps: &[u64]) -> Candidate {
         let rung = |(spatial, kbps): (usize, &u64)| Rung {
-            layers: Layers { spatial: spatial as u8, temporal: u8::MAX },
+            layers: LayerLimit { spatial: spatial as u8, temporal: u8::MAX },
             rate_bps: kbps * 1_000,
         };
         let rungs = rates_kbps.iter().enumerate().map(rung).collect();
@@ -181,27 +126,6 @@ mod tests {
         assert_eq!(allocate(400_000, std::slice::from_ref(&one)), [Some(1)]);
         assert_eq!(allocate(380_000, std::slice::from_ref(&one)), [Some(1)]);
         assert_eq!(allocate(300_000, std::slice::from_ref(&one)), [Some(0)]);
-    }
-
-    #[test]
-    fn who_rises_in_vain_waits_longer_each_time() {
-        let (mut patience, t0) = (Patience::default(), crate::virtual_time::start());
-        assert!(patience.may_rise(t0));
-        let mut now = t0;
-        let mut waits = Vec::new();
-        for _ in 0..5 {
-            patience.note(now, true);
-            let fell = now;
-            while !patience.may_rise(now) {
-                now += Duration::from_millis(500);
-            }
-            waits.push((now - fell).as_secs());
-            patience.note(now, false);
-            now += Duration::from_secs(1);
-        }
-        assert_eq!(waits, [1, 2, 4, 8, 16]);
-        patience.note(now + IN_VAIN_WITHIN * 2, true);
-        assert!(patience.may_rise(now + IN_VAIN_WITHIN * 2 + WAIT_MIN));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Cameras keep their motion: the picture becomes smaller first, and slower only when it is smallest. Shared screens keep
 //! their detail: the picture becomes slower first, and smaller only when it is slowest.
 
-use crate::egress::allocation::{Layers, Rung};
+use crate::egress::allocation::Rung;
 use crate::ingress::rate::{LayerRates, SPATIAL_MAX, TEMPORAL_MAX};
 use crate::ingress::track::Track;
 use crate::params::{Content, LayerLimit};
@@ -35,7 +35,7 @@ impl Level {
         // All temporal layers, also those that are to come.
         let rate_bps = self.rates_bps[usize::from(temporal).min(TEMPORAL_MAX - 1)];
         let temporal = if temporal == self.temporal_max { u8::MAX } else { temporal };
-        Rung { layers: Layers { spatial: self.spatial, temporal }, rate_bps }
+        Rung { layers: LayerLimit { spatial: self.spatial, temporal }, rate_bps }
     }
 }
 

@@ -5,6 +5,7 @@ pub mod held;
 pub mod history;
 pub mod ladder;
 pub mod packet;
+pub mod patience;
 pub mod rewrite;
 pub mod send;
 pub mod stamps;

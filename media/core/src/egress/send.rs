@@ -59,7 +59,7 @@ pub fn send(
 ) -> Result<usize, DropReason> {
     let number = outlet.sent.next();
     let len = compose(subscription, outlet, packet, outgoing, (&Form::Original, number), out)?;
-    subscription.count_sent(packet.payload().len());
+    subscription.count_sent(if outgoing.blank { 0 } else { packet.payload().len() });
     if subscription.extension_id(HeaderExtension::TransportCc) != 0 {
         outlet.sent.record(outlet.at_us, len);
         if subscription.sends_again_as(outgoing.mapping).is_none() {

@@ -1,9 +1,9 @@
 //! One track on its way to one subscriber: which encoding is forwarded, and whether a packet of it goes out.
 
 use crate::drops::DropReason;
-use crate::egress::allocation::{Layers, Patience};
 use crate::egress::history::{History, Sent};
 use crate::egress::packet::PacketInfo;
+use crate::egress::patience::Patience;
 use crate::egress::rewrite::{Rewriter, Shift, Takeover};
 use crate::egress::stamps::Stamps;
 use crate::ids::{ExtSeqNo, PayloadType, RtpTime, Ssrc, SubscriptionId};
@@ -27,7 +27,7 @@ pub struct Subscription {
     pub paused: bool,
     pub limit: LayerLimit,
     /// What the subscriber's path has room for; `None` when not even the least.
-    pub allowed: Option<Layers>,
+    pub allowed: Option<LayerLimit>,
     pub patience: Patience,
     /// The subscriber's own; 1 comes first, 0 is none.
     pub priority: u8,
@@ -48,9 +48,9 @@ pub struct Subscription {
     rewriter: Rewriter,
     rtx_next: ExtSeqNo,
     /// The layers forwarded now of a stream that has several; they may rise only where the encoder allows it.
-    layers: Layers,
+    layers: LayerLimit,
     /// Those before, newest first, each with the time of the picture from which on it no longer held.
-    layers_before: [Option<(RtpTime, Layers)>; LAYER_CHANGES],
+    layers_before: [Option<(RtpTime, LayerLimit)>; LAYER_CHANGES],
     /// The picture that was left out last.
     skipped_picture: Option<u16>,
     /// The mapping used last: packets of a track rarely change their payload type.
@@ -105,7 +105,7 @@ impl Subscription {
             mid: send.mid,
             paused: false,
             limit: LayerLimit::ALL,
-            allowed: Some(Layers::ALL),
+            allowed: Some(LayerLimit::ALL),
             patience: Patience::default(),
             priority: 0,
             current: None,
@@ -119,7 +119,7 @@ impl Subscription {
             kind: binding.kind,
             rewriter: Rewriter::new(ExtSeqNo::new(u64::from(first_seq))),
             rtx_next: ExtSeqNo::new(u64::from(first_rtx_seq)),
-            layers: Layers::ALL,
+            layers: LayerLimit::ALL,
             layers_before: [None; LAYER_CHANGES],
             skipped_picture: None,
             recent: None,
@@ -167,9 +167,9 @@ impl Subscription {
     }
 
     /// What the subscriber asked for, as far as its path carries it.
-    fn wanted(&self) -> Option<Layers> {
+    fn wanted(&self) -> Option<LayerLimit> {
         let allowed = self.allowed.filter(|_| !self.paused)?;
-        Some(Layers {
+        Some(LayerLimit {
             spatial: self.limit.spatial.min(allowed.spatial),
             temporal: self.limit.temporal.min(allowed.temporal),
         })
@@ -223,16 +223,17 @@ impl Subscription {
         let blank = self.leaves_out(packet, wanted);
         if blank && packet.is_newest {
             self.skip(packet);
+        }
+        // Without RTX a number that was spent on padding could be asked for again, and be the packet itself under the same
+        // SRTP index: its place stays empty.
+        if blank && (packet.is_newest || self.sends_again_as(mapping).is_none()) {
             return Err(DropReason::OtherLayer);
         }
         let shift = self.rewriter.shift(packet.ext_seq).ok_or(DropReason::TooLate)?;
         self.rewriter.sent(now, packet.ext_seq, packet.timestamp, packet.picture, shift);
         let out = ExtSeqNo::new(packet.ext_seq.get().wrapping_add(shift.seq));
         let sent = Sent { out, ext_seq: packet.ext_seq, shift, stream: packet.stream };
-        if !blank {
-            // What is not in the history never leaves again: its number was spent on nothing.
-            self.history.record(out);
-        }
+        self.history.record(out);
         self.last_sent = Some(now);
         let timestamp = packet.timestamp.wrapping_add(shift.time);
         let marker = !blank && self.marker(packet);
@@ -245,7 +246,13 @@ impl Subscription {
     }
 
     /// Begins to forward the packet's encoding, if it is the one wanted and can be decoded from here.
-    fn start(&mut self, now: Instant, track: &Track, packet: &PacketInfo, wanted: Layers) -> Result<(), DropReason> {
+    fn start(
+        &mut self,
+        now: Instant,
+        track: &Track,
+        packet: &PacketInfo,
+        wanted: LayerLimit,
+    ) -> Result<(), DropReason> {
         if self.target != Some(packet.stream) {
             return Err(DropReason::OtherLayer);
         }
@@ -274,7 +281,7 @@ impl Subscription {
     }
 
     /// Whether the packet belongs to a picture above the wanted temporal layer, or to a size above the wanted spatial one.
-    fn leaves_out(&mut self, packet: &PacketInfo, wanted: Layers) -> bool {
+    fn leaves_out(&mut self, packet: &PacketInfo, wanted: LayerLimit) -> bool {
         if packet.temporal_id.is_none() && packet.spatial_id.is_none() {
             return false;
         }

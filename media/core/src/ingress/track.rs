@@ -26,8 +26,6 @@ pub struct Track {
     pub streams: SmallVec<[Stream; ENCODINGS_MAX]>,
     pub subscriptions: Vec<SubscriptionKey>,
     pub meter: LevelMeter,
-    /// When somebody was last heard to speak on it.
-    pub spoke_at: Option<Instant>,
     /// Of audio: whether it is forwarded, where a room forwards its loudest few.
     pub gate: Gate,
     /// Of audio: whether it comes.
@@ -60,7 +58,6 @@ impl Track {
             streams,
             subscriptions: Vec::new(),
             meter: LevelMeter::default(),
-            spoke_at: None,
             waiting: Queues::default(),
             gate: Gate::default(),
             watch: UplinkWatch::default(),

@@ -170,11 +170,6 @@ impl Transport {
         self.ice.selected()
     }
 
-    /// When the peer last proved a path.
-    pub fn last_check(&self) -> Option<Instant> {
-        self.ice.last_check()
-    }
-
     pub fn destination(&self) -> Option<Destination> {
         Some(Destination { slot: self.slot, path: self.selected_path()? })
     }

@@ -6,11 +6,11 @@
 use super::Worker;
 use crate::batch::SendBatch;
 use crate::control::{Event, RoomEvent};
-use crate::egress::allocation::{Candidate, Layers, allocate};
+use crate::egress::allocation::{Candidate, allocate};
 use crate::egress::subscription::Subscription;
 use crate::ingress::rate::{SPATIAL_MAX, TEMPORAL_MAX};
 use crate::ingress::track::Track;
-use crate::params::{Content, HeaderExtension, MediaKind};
+use crate::params::{Content, HeaderExtension, LayerLimit, MediaKind};
 use crate::worker::keys::{PeerKey, SubscriptionKey, TrackKey};
 use std::time::{Duration, Instant};
 
@@ -70,15 +70,16 @@ impl Worker {
         self.allocate(now, key, out);
     }
 
-    fn allocate(&mut self, now: Instant, key: PeerKey, out: &mut SendBatch) {
+    /// Does nothing for a peer of whose path nothing was ever known.
+    pub(super) fn allocate(&mut self, now: Instant, key: PeerKey, out: &mut SendBatch) {
         let Some(peer) = self.peers.get_mut(key) else { return };
         let estimate_bps = peer.bandwidth.estimate_bps(now);
         if estimate_bps.is_none() && peer.allocated.is_none() {
             return;
         }
         peer.allocated = estimate_bps.map(|_| now);
-        // What has no transport-wide numbers is not part of what was estimated.
         let is_measured = peer.bandwidth.is_measured();
+        // What has no transport-wide numbers is not part of what was estimated.
         let numbered_only = peer.bandwidth.sent.is_enabled();
         let keys = std::mem::take(&mut peer.subscriptions);
         let video: Vec<(SubscriptionKey, Candidate)> =
@@ -89,7 +90,7 @@ impl Worker {
         }
         let (keys, candidates): (Vec<_>, Vec<_>) = video.into_iter().unzip();
         let Some(estimate_bps) = estimate_bps else {
-            keys.into_iter().for_each(|key| self.allow(now, key, Some(Layers::ALL), out));
+            keys.into_iter().for_each(|key| self.allow(now, key, Some(LayerLimit::ALL), out));
             return;
         };
         // Nobody is stalled on a guess: a path that is too narrow says so within the first feedback.
@@ -112,7 +113,7 @@ impl Worker {
         if subscription.paused || track.muted {
             return Some((key, candidate));
         }
-        candidate.rungs = track.rungs(now, subscription.limit).into_iter().collect();
+        candidate.rungs = track.rungs(now, subscription.limit);
         for rung in &mut candidate.rungs {
             rung.rate_bps = rung.rate_bps * VIDEO_OVERHEAD_PERCENT / 100;
         }
@@ -127,10 +128,8 @@ impl Worker {
     }
 
     fn rank(&self, now: Instant, subscription: &Subscription, track: &Track) -> u8 {
-        let spoke = |key: &TrackKey| {
-            let at = self.tracks.get(*key).and_then(|track| track.spoke_at);
-            at.is_some_and(|at| now.saturating_duration_since(at) < SPOKE_WITHIN)
-        };
+        let spoke =
+            |key: &TrackKey| self.tracks.get(*key).is_some_and(|track| track.watch.spoke_within(now, SPOKE_WITHIN));
         match (subscription.priority, track.content) {
             (1.., _) => subscription.priority.min(RANK_PRIORITY_MAX),
             (0, Content::Detail) => RANK_DETAIL,
@@ -151,14 +150,14 @@ impl Worker {
     }
 
     /// Lets a subscription have these layers; `None` stalls it, and its subscriber is told.
-    fn allow(&mut self, now: Instant, key: SubscriptionKey, layers: Option<Layers>, out: &mut SendBatch) {
+    fn allow(&mut self, now: Instant, key: SubscriptionKey, layers: Option<LayerLimit>, out: &mut SendBatch) {
         let Some(subscription) = self.subscriptions.get_mut(key) else { return };
         let before = std::mem::replace(&mut subscription.allowed, layers);
         if before == layers {
             return;
         }
         // The first allocation is no change of its mind.
-        if before != Some(Layers::ALL) {
+        if before != Some(LayerLimit::ALL) {
             subscription.patience.note(now, layers < before);
         }
         let (id, peer) = (subscription.id, subscription.peer);

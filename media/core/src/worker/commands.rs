@@ -4,11 +4,10 @@ use super::{Subscription, Track, Worker};
 use crate::batch::SendBatch;
 use crate::control::Command;
 use crate::drops::DropReason;
-use crate::egress::allocation::Layers;
 use crate::egress::subscription::Binding;
 use crate::ids::{PeerId, RoomId, SubscriptionId, TrackId};
 use crate::limits::{ENCODINGS_MAX, RECEIVE_SECTIONS_MAX};
-use crate::params::{HeaderExtension, IceCredentials, MediaKind, ReceiveSection, SendParameters};
+use crate::params::{HeaderExtension, IceCredentials, LayerLimit, MediaKind, ReceiveSection, SendParameters};
 use crate::peer::Peer;
 use crate::transport::Transport;
 use crate::worker::keys::{PeerKey, SubscriptionKey, TrackKey};
@@ -246,7 +245,7 @@ impl Worker {
         }
         self.stats.subscriptions += 1;
         if self.peers[peer].allocated.is_some() {
-            self.subscriptions[key].allowed = Some(Layers::LEAST);
+            self.subscriptions[key].allowed = Some(LayerLimit::LEAST);
         }
         self.settle_subscription(now, key, out);
         Ok(())

@@ -35,7 +35,6 @@ impl Worker {
         })?;
         peer.presence.heard(now);
         let plain = datagram.get(..len).ok_or(DropReason::RtcpMalformed)?;
-        self.figures.note_heard(now, key);
         for packet in rtcp::compound(plain) {
             match packet.map_err(|_| DropReason::RtcpMalformed)? {
                 RtcpPacket::SenderReport(report) => {
@@ -100,7 +99,7 @@ impl Worker {
         self.schedule_probe(key);
     }
 
-    fn subscription_by_ssrc(&self, key: PeerKey, ssrc: Ssrc) -> Option<SubscriptionKey> {
+    pub(super) fn subscription_by_ssrc(&self, key: PeerKey, ssrc: Ssrc) -> Option<SubscriptionKey> {
         let own = &self.peers.get(key)?.subscriptions;
         own.iter().copied().find(|&s| self.subscriptions.get(s).is_some_and(|s| s.ssrc == ssrc))
     }

@@ -21,8 +21,6 @@ struct Counted {
     /// Packets of all its streams, as far as they exist.
     expected: u64,
     received: u64,
-    /// When RTCP last came.
-    heard: Option<Instant>,
     /// Fractions in the report blocks since then, in 1/256, and their number.
     reported_lost: u32,
     reports: u32,
@@ -36,13 +34,6 @@ impl Figures {
     /// Somebody is connected.
     pub(super) fn begin(&mut self, now: Instant) {
         self.due.get_or_insert(now + FIGURES_INTERVAL);
-    }
-
-    /// RTCP came from the peer.
-    pub(super) fn note_heard(&mut self, now: Instant, key: PeerKey) {
-        if let Some(entry) = self.counted.entry(key) {
-            entry.or_default().heard = Some(now);
-        }
     }
 
     /// A receiver says what it lost of one stream (RFC 3550 section 6.4.1).
@@ -82,7 +73,7 @@ impl Worker {
     fn figures_of(&mut self, now: Instant, key: PeerKey) -> Option<PeerFigures> {
         let peer = self.peers.get(key)?;
         let (mut expected, mut received) = (0, 0);
-        let mut heard = peer.transport.last_check();
+        let mut heard = peer.presence.last_heard();
         for stream in peer.tracks.iter().filter_map(|track| self.tracks.get(*track)).flat_map(|track| &track.streams) {
             let (more_expected, more_received) = stream.reception.totals();
             expected += more_expected;
@@ -90,9 +81,7 @@ impl Worker {
             heard = heard.max(stream.last_packet());
         }
         let before = self.figures.counted.get(key).copied().unwrap_or_default();
-        let counted = Counted { expected, received, heard: before.heard, ..Counted::default() };
-        self.figures.counted.insert(key, counted);
-        heard = heard.max(before.heard);
+        self.figures.counted.insert(key, Counted { expected, received, ..Counted::default() });
         // A stream that ended or began anew took its counts along: this interval says nothing.
         let due = expected.checked_sub(before.expected).filter(|due| *due > 0);
         let came = received.saturating_sub(before.received);

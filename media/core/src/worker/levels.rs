@@ -9,9 +9,6 @@ use foldhash::fast::FixedState;
 use std::collections::HashMap;
 use std::time::Instant;
 
-/// Above it somebody speaks: -35 dBov, as a linear amplitude.
-const SPEECH_LEVEL: f32 = 0.0178;
-
 #[derive(Default)]
 struct Room {
     peers: usize,
@@ -133,9 +130,6 @@ impl Worker {
                     let loudness = track.meter.take();
                     track.watch.note(&loudness);
                     let level = loudness.amplitude?;
-                    if level >= SPEECH_LEVEL {
-                        track.spoke_at = Some(now);
-                    }
                     Some(TrackLevel { track: track.id, level })
                 })
                 .collect();

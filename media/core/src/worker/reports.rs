@@ -49,7 +49,7 @@ impl Worker {
             for track in self.peers.get(key).map(|peer| peer.tracks.clone()).unwrap_or_default() {
                 self.retarget_track(now, track, out);
             }
-            self.want_allocation(now, key);
+            self.allocate(now, key, out);
             self.send_receiver_report(now, key, out);
             self.send_sender_reports(now, key, out);
         }

@@ -7,7 +7,7 @@
 
 use super::Worker;
 use crate::control::{Event, PathState, RoomEvent, SilentCause};
-use crate::ids::{RoomId, Ssrc, SubscriptionId, TrackId};
+use crate::ids::{RoomId, SubscriptionId, TrackId};
 use crate::ingress::level::Loudness;
 use crate::wire::rtcp::ReportBlock;
 use crate::worker::keys::PeerKey;
@@ -55,6 +55,10 @@ impl Presence {
         self.reported = Some(now);
     }
 
+    pub fn last_heard(&self) -> Option<Instant> {
+        self.heard
+    }
+
     fn is_present(&self, now: Instant) -> bool {
         self.heard.is_some_and(|at| now.saturating_duration_since(at) < PRESENT_WITHIN)
     }
@@ -90,8 +94,9 @@ impl UplinkWatch {
         spoke
     }
 
-    fn spoke_lately(&self, now: Instant) -> bool {
-        self.spoke_at.is_some_and(|at| now.saturating_duration_since(at) < SPEECH_LINGERS)
+    /// Whether somebody spoke on the track so recently, as far as was looked: once a second.
+    pub fn spoke_within(&self, now: Instant, time: Duration) -> bool {
+        self.spoke_at.is_some_and(|at| now.saturating_duration_since(at) < time)
     }
 
     /// `expected`: it is not muted, and its publisher is there. Returns what changed.
@@ -219,7 +224,7 @@ impl Worker {
             tell(None, track.watch.look(now, present && !track.muted, last_packet));
             silent += u64::from(track.watch.silent);
             let spoke = track.watch.take_speech(now);
-            let lately = track.watch.spoke_lately(now);
+            let lately = track.watch.spoke_within(now, SPEECH_LINGERS);
             for key in &track.subscriptions {
                 let Some(subscription) = subscriptions.get_mut(*key) else { continue };
                 if !lately && subscription.watch.silent.is_none() {
@@ -244,17 +249,12 @@ impl Worker {
         let Some(peer) = self.peers.get_mut(key) else { return };
         peer.presence.reported(now);
         for block in blocks {
-            if let Some(key) = self.audio_subscription(key, block.ssrc)
+            if let Some(key) = self.subscription_by_ssrc(key, block.ssrc)
                 && let Some(subscription) = self.subscriptions.get_mut(key)
             {
                 subscription.watch.reported(block.highest_seq, subscription.packets_sent);
             }
         }
-    }
-
-    fn audio_subscription(&self, key: PeerKey, ssrc: Ssrc) -> Option<crate::worker::keys::SubscriptionKey> {
-        let own = &self.peers.get(key)?.subscriptions;
-        own.iter().copied().find(|&key| self.subscriptions.get(key).is_some_and(|s| s.ssrc == ssrc))
     }
 }
 

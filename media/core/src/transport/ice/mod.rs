@@ -106,11 +106,6 @@ impl IceLite {
         self.paths.iter().any(|validated| validated.path.remote == remote)
     }
 
-    /// On whichever path.
-    pub(super) fn last_check(&self) -> Option<Instant> {
-        self.paths.iter().map(|known| known.last_check).max()
-    }
-
     /// When consent to send ends unless it is renewed (RFC 7675 section 5.1).
     pub(super) fn consent_expires(&self) -> Option<Instant> {
         self.selected.map(|selected| selected.last_check + CONSENT_TIMEOUT)

@@ -1,7 +1,6 @@
 //! Transport-wide numbers on what leaves, feedback about them, and padding that probes the path.
 
 use super::*;
-use crate::egress::allocation::Layers;
 use crate::ids::PayloadType;
 use crate::params::{ExtensionId, HeaderExtension, SendParameters};
 use crate::wire::rtp::RtpPacket;
@@ -208,7 +207,7 @@ fn narrow(scene: &mut Scene) -> crate::worker::keys::PeerKey {
     // The path is too narrow for this video, which has stalled: what is tested here is the moment before.
     let Worker { subscriptions, subscriptions_by_id, .. } = &mut scene.worker;
     let subscription = &mut subscriptions[subscriptions_by_id[&SubscriptionId::new(1)]];
-    subscription.allowed = Some(Layers::ALL);
+    subscription.allowed = Some(LayerLimit::ALL);
     (subscription.current, subscription.target) = (Some(0), Some(0));
     key
 }

@@ -74,3 +74,50 @@ fn a_subscribers_fir_asks_the_publisher_for_a_keyframe_within_the_throttle() {
     fir(&mut scene, OUT_RTX);
     assert_eq!(count_rtcp(&scene.take(0), is_pli), 0);
 }
+
+/// Picture `n` of temporal layer `layer`, in one packet.
+fn send_layer_of_time(scene: &mut Scene, n: u64, layer: u8) {
+    let mut payload = vp8(n as u16, n as u8, n == 0, n as u8);
+    payload[5] = layer << 6 | 0x20;
+    let (seq, time) = (1_000 + n, n as u32 * FRAME_TICKS);
+    let extensions: &[(u8, &[u8])] = &[(MID_ID, b"v")];
+    scene.send(0, &Rtp { payload_type: VP8, ssrc: MEDIA, seq, time, extensions, payload: &payload });
+}
+
+/// The lowest layer is wanted; a picture above it comes late. Returns what leaves for it, and the number of its place.
+fn late_above_the_limit(scene: &mut Scene) -> (Vec<Vec<u8>>, SeqNo) {
+    let (subscription, limit) = (SubscriptionId::new(1), LayerLimit { spatial: u8::MAX, temporal: 0 });
+    scene.command(Command::SetSubscription { subscription, paused: false, limit, priority: 0 });
+    for n in [0, 1, 3] {
+        scene.take(1);
+        send_layer_of_time(scene, n, 0);
+    }
+    let place = SeqNo::new(rtp(&scene.take(1))[0].seq().get().wrapping_sub(1));
+    send_layer_of_time(scene, 2, 1);
+    (lose(scene), place)
+}
+
+#[test]
+fn without_rtx_the_place_of_a_late_packet_that_is_not_wanted_holds_one_packet_for_ever() {
+    let mut scene = plain_scene();
+    let (mut sent, place) = late_above_the_limit(&mut scene);
+    for _ in 0..2 {
+        scene.pass(Duration::from_millis(30));
+        scene.out.clear();
+        nack(&mut scene, place);
+        sent.extend(lose(&mut scene));
+    }
+    assert!(!sent.is_empty() && sent.iter().all(|datagram| *datagram == sent[0]), "one index, one packet");
+}
+
+#[test]
+fn with_rtx_the_place_of_a_late_packet_that_is_not_wanted_is_filled_with_padding() {
+    let mut scene = video_scene();
+    let (sent, place) = late_above_the_limit(&mut scene);
+    assert_eq!(sent.len(), 1);
+    let mut scene = video_scene();
+    late_above_the_limit(&mut scene);
+    send_layer_of_time(&mut scene, 4, 0);
+    let next = scene.take(1);
+    assert_eq!(rtp(&next)[0].seq().get(), place.get().wrapping_add(2), "no other number is spent");
+}
