@@ -4,6 +4,9 @@ use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
 
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
+
 /// Keeps the calling thread on one core, or leaves it free.
 pub fn pin_this_thread(cpu: Option<usize>) {
     let Some(cpu) = cpu else { return };
@@ -47,7 +50,7 @@ fn run_time(schedstat: &str) -> Duration {
 /// A process at a moment.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize)]
 pub struct ProcessTime {
-    /// Of all its threads, in seconds.
+    /// Of all its threads, those that ended too, in seconds.
     pub cpu_seconds: f64,
     pub switches_voluntary: u64,
     pub switches_involuntary: u64,
@@ -57,17 +60,12 @@ pub struct ProcessTime {
 
 impl ProcessTime {
     pub fn read(pid: u32) -> io::Result<Self> {
-        let mut time = Self::default();
+        let mut time = Self { cpu_seconds: processor_seconds(pid)?, ..Self::default() };
         for task in fs::read_dir(format!("/proc/{pid}/task"))? {
             let task = task?.path();
             // A thread may end while we look.
-            let (Ok(schedstat), Ok(status)) =
-                (fs::read_to_string(task.join("schedstat")), fs::read_to_string(task.join("status")))
-            else {
-                continue;
-            };
+            let Ok(status) = fs::read_to_string(task.join("status")) else { continue };
             time.threads += 1;
-            time.cpu_seconds += run_time(&schedstat).as_secs_f64();
             time.switches_voluntary += field(&status, "voluntary_ctxt_switches:").unwrap_or(0);
             time.switches_involuntary += field(&status, "nonvoluntary_ctxt_switches:").unwrap_or(0);
         }
@@ -75,6 +73,13 @@ impl ProcessTime {
         time.resident_bytes = field(&status, "VmRSS:").unwrap_or(0) * 1_024;
         Ok(time)
     }
+}
+
+/// By the process's own clock: a sum over its threads falls when one of them ends.
+fn processor_seconds(pid: u32) -> io::Result<f64> {
+    let pid = i32::try_from(pid).map_err(|_| io::Error::from(io::ErrorKind::NotFound))?;
+    let clock = clock_getcpuclockid(Pid::from_raw(pid))?;
+    Ok(Duration::from(clock_gettime(clock)?).as_secs_f64())
 }
 
 /// The first number of the line that begins with `name`.
