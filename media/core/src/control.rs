@@ -55,6 +55,19 @@ pub enum Command {
         limit: LayerLimit,
         priority: u8,
     },
+    /// Goes on with another track of the same kind, from its next keyframe on: the same picture in another codec. What is sent
+    /// stays one stream: SSRC and MID of `send` are those of [`Command::Subscribe`].
+    MoveSubscription {
+        subscription: SubscriptionId,
+        track: TrackId,
+        send: Box<SendParameters>,
+    },
+    /// Leaves out temporal layers that would make the picture faster than so many per second; 0 leaves out none. A stream
+    /// without temporal layers, and the lowest one, are sent as they are.
+    SetFrameRate {
+        subscription: SubscriptionId,
+        frames_per_second: u32,
+    },
     Unsubscribe {
         subscription: SubscriptionId,
     },

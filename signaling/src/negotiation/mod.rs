@@ -180,6 +180,20 @@ impl Negotiation {
         }
     }
 
+    /// What is sent for a subscription is another source of the same track.
+    pub fn set_publisher(&mut self, subscription: SubscriptionId, publisher: PublishedCodecs) {
+        if let Some(known) = self.outgoing.iter_mut().find(|known| known.subscription == subscription) {
+            known.publisher = publisher;
+        }
+    }
+
+    /// Which codecs the client can receive where a subscription stands; `None` while it has not agreed to receive it.
+    pub fn decoder_of(&self, subscription: SubscriptionId) -> Option<impl Fn(&PublishedCodec) -> bool> {
+        let section = self.sections.iter().find(|section| section.slot == Slot::Taken(subscription))?;
+        let remote = section.remote.as_ref().filter(|_| section.accepts_media())?;
+        Some(|codec: &PublishedCodec| !payloads::map(std::slice::from_ref(codec), &remote.codecs).0.is_empty())
+    }
+
     pub fn remove_outgoing(&mut self, subscription: SubscriptionId) {
         self.outgoing.retain(|outgoing| outgoing.subscription != subscription);
         self.refused.remove(&subscription);

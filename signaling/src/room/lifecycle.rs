@@ -50,7 +50,7 @@ impl Room {
             Event::SubscriptionStalled { subscription, peer, stalled } => {
                 self.handle_stalled(peer, subscription, stalled);
             }
-            Event::TrackStarted { .. } => {}
+            Event::TrackStarted { track } => self.handle_source_started(track),
             Event::AudioLevels { levels } => self.handle_audio_levels(&levels),
             Event::Figures { figures } => self.handle_figures(now, &figures),
             Event::AudioPath { track, subscription, state } => self.handle_audio_path(track, subscription, state),

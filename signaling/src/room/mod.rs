@@ -11,6 +11,8 @@
 //! negotiate    descriptions, candidates, and what they mean for the media core
 //! publish      tracks announced, carried, muted and ended
 //! subscribe    who receives what, at which quality
+//! backup       who receives it in which codec
+//! dynacast     which layers and codecs publishers need to send
 //! data         packets on data channels
 //! arrivals     the order of reliable ones around a lost session
 //! replay       reliable ones of the last seconds
@@ -27,6 +29,7 @@
 mod admin;
 mod arrivals;
 mod audibility;
+mod backup;
 mod data;
 mod dynacast;
 mod join;

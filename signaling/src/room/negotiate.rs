@@ -39,12 +39,14 @@ impl Room {
             self.effects.push_back(Effect::Media(Command::RestartIce { peer: peer.id, local: ice }));
         }
         let changes = self.bind_sections(key);
+        self.end_backups(key, &changes.backups_ended);
         for &track in &changes.ended {
             self.forget_track(track);
         }
         let Some(participant) = self.participants.get_mut(&key) else { return };
         let answer = participant.publisher.negotiation.create_answer();
         apply(participant, Side::Publisher, &self.publishers, &mut self.effects);
+        self.choose_sources(key);
         self.tell(
             key,
             Message::Answer(SessionDescription {
@@ -76,6 +78,7 @@ impl Room {
             return self.reject(now, key);
         }
         apply(participant, Side::Subscriber, &self.publishers, &mut self.effects);
+        self.choose_sources(key);
         self.tell_first_receptions();
         self.advance_to_joined(key);
         self.renegotiate(key);
@@ -118,6 +121,13 @@ impl Room {
         peer.offer_outstanding = None;
         self.effects.push_back(Effect::Media(Command::RestartIce { peer: peer.id, local: ice }));
         self.send_offer(key);
+    }
+
+    /// Starts what has a place and a source and is not sent yet.
+    pub(super) fn send_placed(&mut self, key: ParticipantKey) {
+        if let Some(participant) = self.participants.get_mut(&key) {
+            update_sending(participant, &self.publishers, &mut self.effects);
+        }
     }
 
     /// Which track a section carries changed without a new description.
@@ -245,13 +255,22 @@ fn apply(
         set_receive(peer, &tracks, effects);
     }
     if receiving {
-        let placed = start_sending(participant, publishers, effects);
-        let peer = participant.receiving_mut();
-        for &subscription in peer.sending.difference(&placed) {
-            effects.push_back(Effect::Media(Command::Unsubscribe { subscription }));
-        }
-        peer.sending = placed;
+        participant.subscriptions.values_mut().for_each(|subscription| subscription.fresh = false);
+        update_sending(participant, publishers, effects);
     }
+}
+
+fn update_sending(
+    participant: &mut Participant,
+    publishers: &HashMap<TrackId, ParticipantKey>,
+    effects: &mut VecDeque<Effect>,
+) {
+    let placed = start_sending(participant, publishers, effects);
+    let peer = participant.receiving_mut();
+    for &subscription in peer.sending.difference(&placed) {
+        effects.push_back(Effect::Media(Command::Unsubscribe { subscription }));
+    }
+    peer.sending = placed;
 }
 
 /// What a section carries.
@@ -262,11 +281,12 @@ struct Carried {
 }
 
 fn carried(participant: &Participant) -> HashMap<Mid, Carried> {
-    let entry = |track: &Track| {
-        let carried = Carried { track: track.id, muted: track.info.muted, content: track.content() };
-        Some((track.section.as_ref()?.mid, carried))
+    let entry = |(track, source): (&Track, TrackId)| {
+        let carried = Carried { track: source, muted: track.info.muted, content: track.content() };
+        Some((track.section_of(source)?.mid, carried))
     };
-    participant.published().filter_map(entry).collect()
+    let sources = participant.published().flat_map(|track| track.sources().map(move |source| (track, source)));
+    sources.filter_map(entry).collect()
 }
 
 fn set_receive(peer: &mut Peer, tracks: &HashMap<Mid, Carried>, effects: &mut VecDeque<Effect>) {
@@ -294,13 +314,10 @@ fn set_receive(peer: &mut Peer, tracks: &HashMap<Mid, Carried>, effects: &mut Ve
 
 /// Starts what is placed and not sent yet. Returns all that is placed.
 fn start_sending(
-    participant: &mut Participant,
+    participant: &Participant,
     publishers: &HashMap<TrackId, ParticipantKey>,
     effects: &mut VecDeque<Effect>,
 ) -> BTreeSet<SubscriptionId> {
-    for subscription in participant.subscriptions.values_mut() {
-        subscription.fresh = false;
-    }
     let by_id: HashMap<_, _> =
         participant.subscriptions.iter().map(|(&track, subscription)| (subscription.id, track)).collect();
     let peer = participant.receiving();
@@ -315,16 +332,21 @@ fn start_sending(
         if place.send.payloads.is_empty() {
             continue;
         }
+        // Which codec it gets is not decided, or its publisher does not send that one yet.
+        let Some(wanted) = participant.subscriptions.get(&track) else { continue };
+        let Some(source) = wanted.source else { continue };
         placed.insert(place.subscription);
         if sending.contains(&place.subscription) {
             continue;
         }
         let subscription = place.subscription;
         let send = Box::new(place.send);
-        effects.push_back(Effect::Media(Command::Subscribe { subscription, track, peer: id, send }));
-        if let Some(settings) = participant.subscriptions.get(&track).filter(|settings| !settings.is_plain()) {
-            let (paused, limit, priority) = (settings.paused, settings.limit, settings.priority);
-            effects.push_back(Effect::Media(Command::SetSubscription { subscription, paused, limit, priority }));
+        effects.push_back(Effect::Media(Command::Subscribe { subscription, track: source, peer: id, send }));
+        if !wanted.is_plain() {
+            effects.push_back(Effect::Media(wanted.settings()));
+        }
+        if wanted.frames_per_second > 0 {
+            effects.push_back(Effect::Media(wanted.frame_rate()));
         }
     }
     placed

@@ -8,10 +8,13 @@ use super::permission::Permission;
 use super::quality::Quality;
 use super::simulate::Simulation;
 use super::track::Track;
+use consilium_media_core::control::Command;
 use consilium_media_core::ids::{PeerId, SubscriptionId, TrackId};
 use consilium_media_core::params::LayerLimit;
 use livekit_protocol::participant_info::State;
-use livekit_protocol::{ClientInfo, DisconnectReason, ParticipantInfo, SubscriptionPermission, TrackInfo};
+use livekit_protocol::{
+    ClientInfo, DisconnectReason, ParticipantInfo, SubscriptionPermission, TrackInfo, VideoQuality,
+};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
@@ -62,10 +65,17 @@ pub(super) struct Participant {
 /// One track going to this participant.
 pub(super) struct Subscription {
     pub(super) id: SubscriptionId,
+    /// Which of the track's codecs is sent, and which one should be. Nothing is sent before it was chosen.
+    pub(super) source: Option<TrackId>,
+    pub(super) wanted: TrackId,
     pub(super) paused: bool,
+    /// What the client asked for; `None` before it has.
+    pub(super) asked: Option<Asked>,
     pub(super) limit: LayerLimit,
     /// The client's own; 1 comes first, 0 is none.
     pub(super) priority: u8,
+    /// Pictures per second at most; 0 is no limit.
+    pub(super) frames_per_second: u32,
     /// No exchange of descriptions has had the chance to place it yet.
     pub(super) fresh: bool,
 }
@@ -75,6 +85,23 @@ impl Subscription {
     pub(super) fn is_plain(&self) -> bool {
         !self.paused && self.limit == LayerLimit::ALL && self.priority == 0
     }
+
+    pub(super) fn settings(&self) -> Command {
+        let Self { id: subscription, paused, limit, priority, .. } = *self;
+        Command::SetSubscription { subscription, paused, limit, priority }
+    }
+
+    pub(super) fn frame_rate(&self) -> Command {
+        Command::SetFrameRate { subscription: self.id, frames_per_second: self.frames_per_second }
+    }
+}
+
+/// How large a client wants a picture: of a quality, or to fill a size where it has one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Asked {
+    pub(super) quality: VideoQuality,
+    pub(super) width: u32,
+    pub(super) height: u32,
 }
 
 /// What a client asked for about one track of somebody else.
@@ -83,8 +110,9 @@ pub(super) struct Wish {
     /// `None` follows `auto_subscribe`.
     pub(super) subscribe: Option<bool>,
     pub(super) paused: bool,
-    pub(super) limit: Option<LayerLimit>,
+    pub(super) asked: Option<Asked>,
     pub(super) priority: u8,
+    pub(super) frames_per_second: u32,
 }
 
 impl Participant {

@@ -2,7 +2,7 @@
 
 use super::participant::ParticipantKey;
 use super::track::{Track, announced_codec};
-use super::{Now, Room, limits};
+use super::{Now, Room, backup, limits};
 use crate::negotiation::{AudioPreferences, Incoming};
 use consilium_media_core::control::Command;
 use consilium_media_core::ids::{Mid, TrackId};
@@ -12,25 +12,36 @@ use livekit_protocol::{
     AddTrackRequest, AudioTrackFeature, MuteTrackRequest, RequestResponse, TrackPublishedResponse,
     TrackUnpublishedResponse, UpdateLocalAudioTrack, UpdateLocalVideoTrack,
 };
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What an exchange of descriptions changed about a participant's tracks.
 #[derive(Default)]
 pub(super) struct TrackChanges {
     pub(super) started: Vec<TrackId>,
     pub(super) ended: Vec<TrackId>,
+    /// Tracks that are carried in a further codec now.
+    pub(super) backed: Vec<TrackId>,
+    /// Sources whose tracks go on without them.
+    pub(super) backups_ended: Vec<TrackId>,
+}
+
+impl TrackChanges {
+    fn is_empty(&self) -> bool {
+        [&self.started, &self.ended, &self.backed, &self.backups_ended].into_iter().all(Vec::is_empty)
+    }
 }
 
 impl Room {
     /// The client announces a track. It is told the track's SID, or why it may not publish.
     pub(super) fn handle_add_track(&mut self, now: Now, key: ParticipantKey, request: AddTrackRequest) {
         let Some(participant) = self.participants.get(&key) else { return };
+        if !request.sid.is_empty() {
+            return self.handle_add_backup(key, request);
+        }
         let refusal = if !participant.permission.may_publish(request.source()) {
             Some((Reason::NotAllowed, "publishing this source is not allowed"))
         } else if participant.tracks.len() >= limits::TRACKS_PER_PARTICIPANT_MAX {
             Some((Reason::LimitExceeded, "too many tracks"))
-        } else if !request.sid.is_empty() {
-            Some((Reason::UnsupportedType, "a second codec for a published track is not supported"))
         } else {
             None
         };
@@ -43,7 +54,9 @@ impl Room {
             return self.tell(key, Message::TrackPublished(answer));
         }
         let (id, sid) = (self.names.track(), self.names.sid("TR"));
-        let Some(track) = Track::announced(id, sid, request.clone(), now.unix_ms) else {
+        let backups = backup::listed(&request, || self.names.track());
+        let sources: Vec<_> = std::iter::once(id).chain(backups.iter().map(|backup| backup.id)).collect();
+        let Some(track) = Track::announced(id, sid, request.clone(), backups, now.unix_ms) else {
             let message = "the announcement is incomplete or over a limit";
             return self.respond(key, 0, Reason::InvalidRequest, message, Some(Request::AddTrack(request)));
         };
@@ -54,7 +67,7 @@ impl Room {
             stereo: has(AudioTrackFeature::TfStereo),
         };
         let answer = TrackPublishedResponse { cid: request.cid.clone(), track: Some(track.info.clone()) };
-        self.publishers.insert(id, key);
+        self.publishers.extend(sources.into_iter().map(|source| (source, key)));
         self.track_sids.insert(track.info.sid.clone(), id);
         if let Some(participant) = self.participants.get_mut(&key) {
             participant.publisher.negotiation.set_audio_preferences(&request.cid, wanted);
@@ -64,9 +77,13 @@ impl Room {
             participant.tracks.insert(id, track);
         }
         self.tell(key, Message::TrackPublished(answer));
-        // The description may have come first.
+        self.bind_announced(key);
+    }
+
+    /// The description may have come before the announcement.
+    pub(super) fn bind_announced(&mut self, key: ParticipantKey) {
         let changes = self.bind_sections(key);
-        if !changes.started.is_empty() {
+        if !changes.started.is_empty() || !changes.backed.is_empty() {
             self.set_receive_again(key);
             self.announce_tracks(key, &changes);
         }
@@ -90,8 +107,12 @@ impl Room {
         }
         track.info.muted = muted;
         track.touch();
-        if track.section.is_some() {
-            self.media(Command::SetTrackMuted { track: id, muted });
+        let carried: Vec<_> = track.sources().filter(|source| track.section_of(*source).is_some()).collect();
+        let is_published = track.section.is_some();
+        for source in carried {
+            self.media(Command::SetTrackMuted { track: source, muted });
+        }
+        if is_published {
             self.announce(key);
         }
         true
@@ -130,39 +151,29 @@ impl Room {
         let Some(participant) = self.participants.get_mut(&key) else { return changes };
         let incoming = participant.publisher.negotiation.incoming();
         let tracks = &mut participant.tracks;
-        let carried: HashSet<Mid> = tracks.values().filter_map(|track| Some(track.section.as_ref()?.mid)).collect();
-        let mut named = |section: &Incoming, by_kind: bool| {
-            let free = tracks.values_mut().filter(|track| track.section.is_none() && track.kind == section.kind);
-            let mut free = free.filter(|track| {
-                by_kind || section.track_id.as_ref().is_some_and(|track_id| track.answers_to(track_id))
-            });
-            let track = free.next()?;
-            track.bind(section);
-            Some(track.id)
-        };
-        let mut taken: HashSet<Mid> = HashSet::new();
-        let new = || incoming.iter().filter(|section| !carried.contains(&section.mid));
-        let renamed = incoming.iter().filter(|section| carried.contains(&section.mid));
-        for section in new().chain(renamed) {
-            if let Some(track) = named(section, false) {
+        let carried: HashSet<Mid> = sections(tracks).map(|(_, _, mid)| mid).collect();
+        let mut taken: HashMap<Mid, TrackId> = HashMap::new();
+        let is_new = |section: &&Incoming| !carried.contains(&section.mid);
+        let (new, renamed): (Vec<_>, Vec<_>) = incoming.iter().partition(is_new);
+        let by_name = new.iter().chain(&renamed).map(|section| (*section, false));
+        let by_kind = new.iter().map(|section| (*section, true));
+        for (section, by_kind) in by_name.chain(by_kind) {
+            if taken.contains_key(&section.mid) {
+                continue;
+            }
+            if let Some(track) = bind_track(tracks, section, by_kind) {
                 changes.started.push(track);
-                taken.insert(section.mid);
+                taken.insert(section.mid, track);
+            } else if let Some((track, source)) = bind_backup(tracks, section, by_kind) {
+                changes.backed.push(track);
+                taken.insert(section.mid, source);
             }
         }
-        for section in new() {
-            if !taken.contains(&section.mid)
-                && let Some(track) = named(section, true)
-            {
-                changes.started.push(track);
-                taken.insert(section.mid);
-            }
-        }
-        for track in participant.tracks.values() {
-            let Some(section) = &track.section else { continue };
-            let gone = !incoming.iter().any(|incoming| incoming.mid == section.mid);
-            let replaced = taken.contains(&section.mid) && !changes.started.contains(&track.id);
+        for (track, source, mid) in sections(tracks) {
+            let gone = !incoming.iter().any(|incoming| incoming.mid == mid);
+            let replaced = taken.get(&mid).is_some_and(|by| *by != source);
             if gone || replaced {
-                changes.ended.push(track.id);
+                if track == source { &mut changes.ended } else { &mut changes.backups_ended }.push(source);
             }
         }
         changes
@@ -170,10 +181,14 @@ impl Room {
 
     /// Tells the others of tracks that began or ended, and lets them receive what began.
     pub(super) fn announce_tracks(&mut self, key: ParticipantKey, changes: &TrackChanges) {
-        if changes.started.is_empty() && changes.ended.is_empty() {
+        if changes.is_empty() {
             return;
         }
         self.announce(key);
+        for &track in &changes.backed {
+            self.tell_demand(track);
+            self.settle_sources(track);
+        }
         for &track in &changes.started {
             self.dynacast.note(track);
             self.subscribe_everybody(track);
@@ -187,6 +202,7 @@ impl Room {
         let track = self.participants.get_mut(&key).and_then(|participant| participant.tracks.remove(&id));
         if let Some(track) = track {
             self.track_sids.remove(&track.info.sid);
+            self.publishers.retain(|source, _| !track.has_source(*source));
         }
         let speaker = self.participants.get(&key).map(|participant| participant.sid.clone());
         for participant in self.participants.values_mut() {
@@ -234,4 +250,22 @@ impl Room {
         let response = RequestResponse { request_id, reason: reason.into(), message: message.to_owned(), request };
         self.tell(key, Message::RequestResponse(response));
     }
+}
+
+/// The track, the source and the name of each section that carries something.
+fn sections(tracks: &BTreeMap<TrackId, Track>) -> impl Iterator<Item = (TrackId, TrackId, Mid)> {
+    let carried = |track: &Track, source| Some((track.id, source, track.section_of(source)?.mid));
+    tracks.values().flat_map(move |track| track.sources().filter_map(move |source| carried(track, source)))
+}
+
+fn bind_track(tracks: &mut BTreeMap<TrackId, Track>, section: &Incoming, by_kind: bool) -> Option<TrackId> {
+    let mut free = tracks.values_mut().filter(|track| track.section.is_none() && track.kind == section.kind);
+    let named = |track: &Track| section.track_id.as_ref().is_some_and(|track_id| track.answers_to(track_id));
+    let track = free.find(|track| by_kind || named(track))?;
+    track.bind(section);
+    Some(track.id)
+}
+
+fn bind_backup(tracks: &mut BTreeMap<TrackId, Track>, section: &Incoming, by_kind: bool) -> Option<(TrackId, TrackId)> {
+    tracks.values_mut().find_map(|track| Some((track.id, track.bind_backup(section, by_kind)?)))
 }

@@ -1,6 +1,6 @@
 //! Who receives what, at which quality.
 
-use super::participant::{ParticipantKey, Subscription};
+use super::participant::{Asked, ParticipantKey, Subscription};
 use super::{Effect, Room, limits};
 use crate::negotiation::Outgoing;
 use consilium_media_core::control::Command;
@@ -45,23 +45,33 @@ impl Room {
             let Some(&id) = self.track_sids.get(sid) else { continue };
             let publisher = self.publishers.get(&id).and_then(|publisher| self.participants.get(publisher));
             let Some(track) = publisher.and_then(|publisher| publisher.tracks.get(&id)) else { continue };
-            let limit = track.limit_for(request.quality(), request.width, request.height);
+            let asked = Asked { quality: request.quality(), width: request.width, height: request.height };
             let off = request.quality() == VideoQuality::Off && request.width == 0;
             let paused = request.disabled || off;
+            let Some(participant) = self.participants.get(&key) else { return };
+            let source = participant.subscriptions.get(&id).and_then(|subscription| subscription.source).unwrap_or(id);
+            let limit = track.limit_for(source, asked);
             let Some(participant) = self.participants.get_mut(&key) else { return };
             let wish = participant.wishes.entry(id).or_default();
-            wish.paused = paused;
-            wish.limit = Some(limit);
-            wish.priority = priority;
+            (wish.paused, wish.asked, wish.priority) = (paused, Some(asked), priority);
+            wish.frames_per_second = request.fps;
             let Some(subscription) = participant.subscriptions.get_mut(&id) else { continue };
-            if (subscription.paused, subscription.limit, subscription.priority) == (paused, limit, priority) {
-                continue;
-            }
+            let rate_changed = std::mem::replace(&mut subscription.frames_per_second, request.fps) != request.fps;
+            let before = (subscription.paused, subscription.limit, subscription.priority);
             (subscription.paused, subscription.limit, subscription.priority) = (paused, limit, priority);
+            subscription.asked = Some(asked);
+            let changed = before != (paused, limit, priority);
+            let (settings, frame_rate) = (subscription.settings(), subscription.frame_rate());
             let subscription = subscription.id;
-            self.dynacast.note(id);
-            if participant.receiving().sending.contains(&subscription) {
-                self.media(Command::SetSubscription { subscription, paused, limit, priority });
+            let sent = participant.receiving().sending.contains(&subscription);
+            if changed {
+                self.dynacast.note(id);
+            }
+            if changed && sent {
+                self.media(settings);
+            }
+            if rate_changed && sent {
+                self.media(frame_rate);
             }
         }
     }
@@ -193,16 +203,27 @@ impl Room {
             ssrc: self.names.ssrc(),
             rtx_ssrc: self.names.ssrc(),
         };
-        let Some(subscriber) = self.participants.get_mut(&key) else { return };
         let wish = subscriber.wishes.get(&id).copied().unwrap_or_default();
+        let asked_limit = wish.asked.map(|asked| track.limit_for(id, asked));
+        // Where there is a choice, it waits for what the subscriber can decode.
+        let source = track.backups.is_empty().then_some(id);
+        let Some(subscriber) = self.participants.get_mut(&key) else { return };
         let limit = match kind {
             MediaKind::Audio => LayerLimit::ALL,
-            MediaKind::Video => wish.limit.unwrap_or(subscriber.first_limit()),
+            MediaKind::Video => asked_limit.unwrap_or(subscriber.first_limit()),
         };
-        subscriber.subscriptions.insert(
-            id,
-            Subscription { id: subscription, paused: wish.paused, limit, priority: wish.priority, fresh: true },
-        );
+        let made = Subscription {
+            id: subscription,
+            source,
+            wanted: id,
+            paused: wish.paused,
+            asked: wish.asked,
+            limit,
+            priority: wish.priority,
+            frames_per_second: wish.frames_per_second,
+            fresh: true,
+        };
+        subscriber.subscriptions.insert(id, made);
         subscriber.receiving_mut().negotiation.add_outgoing(outgoing);
         self.dynacast.note(id);
     }
@@ -230,8 +251,7 @@ impl Room {
             .collect();
         for id in started {
             let Some(&key) = self.publishers.get(&id) else { continue };
-            let publisher = self.participants.get_mut(&key);
-            let Some(track) = publisher.and_then(|publisher| publisher.tracks.get_mut(&id)) else { continue };
+            let Some(track) = self.track_of_source(id) else { continue };
             if !track.subscribed {
                 track.subscribed = true;
                 let track_sid = track.info.sid.clone();

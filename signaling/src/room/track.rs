@@ -1,7 +1,9 @@
 //! One published track: what its publisher announced, and what the description said of it.
 
+use super::backup::Backup;
 use super::dynacast::Demand;
 use super::limits;
+use super::participant::Asked;
 use crate::negotiation::{Incoming, PublishedCodecs};
 use consilium_media_core::ids::{Mid, TrackId};
 use consilium_media_core::params::{Codec, Content, LayerLimit, MediaKind};
@@ -22,6 +24,10 @@ pub(super) struct Track {
     /// `None` while it is announced only: no description has carried it yet.
     pub(super) section: Option<Section>,
     pub(super) demand: Demand,
+    /// Further codecs.
+    pub(super) backups: Vec<Backup>,
+    /// The backup that everybody receives who can.
+    pub(super) regressed: Option<TrackId>,
     /// The publisher was told that somebody receives it.
     pub(super) subscribed: bool,
 }
@@ -35,7 +41,13 @@ pub(super) struct Section {
 impl Track {
     /// `None` when the announcement breaks a limit or is neither audio nor video.
     #[allow(deprecated, reason = "older SDKs read the deprecated fields, so they are filled")]
-    pub(super) fn announced(id: TrackId, sid: String, request: AddTrackRequest, unix_ms: i64) -> Option<Self> {
+    pub(super) fn announced(
+        id: TrackId,
+        sid: String,
+        request: AddTrackRequest,
+        backups: Vec<Backup>,
+        unix_ms: i64,
+    ) -> Option<Self> {
         let kind = match request.r#type() {
             TrackType::Audio => MediaKind::Audio,
             TrackType::Video => MediaKind::Video,
@@ -71,7 +83,17 @@ impl Track {
             name: request.name,
             layers,
         };
-        Some(Self { id, cid: request.cid, kind, info, section: None, demand: Demand::default(), subscribed: false })
+        Some(Self {
+            id,
+            cid: request.cid,
+            kind,
+            info,
+            section: None,
+            demand: Demand::default(),
+            backups,
+            regressed: None,
+            subscribed: false,
+        })
     }
 
     /// How it yields to a narrow path.
@@ -84,7 +106,7 @@ impl Track {
 
     /// Whether a section with this track id in its description is meant to carry the track.
     pub(super) fn answers_to(&self, track_id: &str) -> bool {
-        self.cid == track_id || self.info.codecs.iter().any(|codec| codec.cid == track_id)
+        self.cid == track_id || self.info.codecs.first().is_some_and(|codec| codec.cid == track_id)
     }
 
     /// The description carries the track now.
@@ -110,9 +132,9 @@ impl Track {
         }
     }
 
-    /// The highest layer that a receiver wants who asked for a quality, or for a picture of a size.
-    #[allow(deprecated, reason = "the layers of the primary codec")]
-    pub(super) fn limit_for(&self, quality: VideoQuality, width: u32, height: u32) -> LayerLimit {
+    /// The highest layer of a source that a receiver wants who asked for a quality, or for a picture of a size.
+    pub(super) fn limit_for(&self, source: TrackId, asked: Asked) -> LayerLimit {
+        let Asked { quality, width, height } = asked;
         if self.kind == MediaKind::Audio {
             return LayerLimit::ALL;
         }
@@ -125,7 +147,7 @@ impl Track {
         }
         // The shorter sides are compared, so that a telephone held upright counts like a camera.
         let wanted = width.min(height);
-        let layers = &self.info.layers;
+        let layers = self.layers_of(source);
         match layers.iter().position(|layer| layer.width.min(layer.height) >= wanted) {
             Some(rank) if rank + 1 < layers.len() => LayerLimit { spatial: rank as u8, ..LayerLimit::ALL },
             _ => LayerLimit::ALL,
@@ -133,7 +155,7 @@ impl Track {
     }
 }
 
-fn within_limits(request: &AddTrackRequest) -> bool {
+pub(super) fn within_limits(request: &AddTrackRequest) -> bool {
     let text = [&request.cid, &request.name, &request.stream];
     !request.cid.is_empty()
         && text.into_iter().all(|text| text.len() <= limits::TRACK_TEXT_LEN_MAX)
@@ -162,7 +184,7 @@ fn audio_features(request: &AddTrackRequest) -> Vec<i32> {
 }
 
 /// Lowest quality first, each with its rank and RID.
-fn ranked(mut layers: Vec<VideoLayer>) -> Vec<VideoLayer> {
+pub(super) fn ranked(mut layers: Vec<VideoLayer>) -> Vec<VideoLayer> {
     layers.sort_by_key(|layer| layer.quality);
     let count = layers.len();
     for (rank, layer) in layers.iter_mut().enumerate() {
@@ -219,7 +241,7 @@ fn mime_type_of_name(name: &str) -> String {
     codec_of_name(name).map(mime_type).unwrap_or_default().to_owned()
 }
 
-fn codec_of_name(name: &str) -> Option<Codec> {
+pub(super) fn codec_of_name(name: &str) -> Option<Codec> {
     let known = [Codec::Opus, Codec::Red, Codec::Vp8, Codec::Vp9, Codec::H264, Codec::Av1];
     let name = name.rsplit('/').next().unwrap_or_default();
     known.into_iter().find(|&codec| mime_type(codec).rsplit('/').next().is_some_and(|s| s.eq_ignore_ascii_case(name)))
@@ -247,13 +269,17 @@ mod tests {
             ],
             ..Default::default()
         };
-        Track::announced(TrackId::new(1), "TR_x".into(), request, 0).unwrap()
+        Track::announced(TrackId::new(1), "TR_x".into(), request, Vec::new(), 0).unwrap()
+    }
+
+    fn asked(track: &Track, quality: VideoQuality, width: u32, height: u32) -> LayerLimit {
+        track.limit_for(track.id, Asked { quality, width, height })
     }
 
     #[test]
     fn a_size_asks_for_the_lowest_layer_that_fills_it() {
         let track = simulcast();
-        let spatial = |width, height| track.limit_for(VideoQuality::Low, width, height).spatial;
+        let spatial = |width, height| asked(&track, VideoQuality::Low, width, height).spatial;
         assert_eq!(spatial(300, 160), 0);
         assert_eq!(spatial(320, 180), 0);
         assert_eq!(spatial(640, 300), 1);
@@ -265,9 +291,9 @@ mod tests {
     #[test]
     fn a_quality_asks_for_its_layer() {
         let track = simulcast();
-        assert_eq!(track.limit_for(VideoQuality::Low, 0, 0).spatial, 0);
-        assert_eq!(track.limit_for(VideoQuality::Medium, 0, 0).spatial, 1);
-        assert_eq!(track.limit_for(VideoQuality::High, 0, 0).spatial, u8::MAX);
+        assert_eq!(asked(&track, VideoQuality::Low, 0, 0).spatial, 0);
+        assert_eq!(asked(&track, VideoQuality::Medium, 0, 0).spatial, 1);
+        assert_eq!(asked(&track, VideoQuality::High, 0, 0).spatial, u8::MAX);
     }
 
     #[test]
@@ -281,7 +307,7 @@ mod tests {
     #[test]
     fn an_announcement_over_a_limit_is_no_track() {
         let request = |cid: &str| AddTrackRequest { cid: cid.into(), ..Default::default() };
-        let announced = |request| Track::announced(TrackId::new(1), "TR_x".into(), request, 0);
+        let announced = |request| Track::announced(TrackId::new(1), "TR_x".into(), request, Vec::new(), 0);
         assert!(announced(request("a")).is_some());
         assert!(announced(request("")).is_none());
         assert!(announced(request(&"x".repeat(limits::TRACK_TEXT_LEN_MAX + 1))).is_none());

@@ -26,6 +26,8 @@ pub struct Subscription {
     pub mid: crate::ids::Mid,
     pub paused: bool,
     pub limit: LayerLimit,
+    /// Pictures per second that the subscriber wants at most; 0 is no limit.
+    pub frames_per_second: u32,
     /// What the subscriber's path has room for; `None` when not even the least.
     pub allowed: Option<LayerLimit>,
     pub patience: Patience,
@@ -49,6 +51,8 @@ pub struct Subscription {
     rtx_next: ExtSeqNo,
     /// The layers forwarded now of a stream that has several; they may rise only where the encoder allows it.
     layers: LayerLimit,
+    /// The highest temporal layer within `frames_per_second`, as the stream was measured last.
+    temporal_max: u8,
     /// Those before, newest first, each with the time of the picture from which on it no longer held.
     layers_before: [Option<(RtpTime, LayerLimit)>; LAYER_CHANGES],
     /// The picture that was left out last.
@@ -87,15 +91,7 @@ pub struct Binding {
 impl Subscription {
     /// `first_seq` and `first_rtx_seq` are random (RFC 3550 section 5.1).
     pub fn new(binding: &Binding, send: &SendParameters, first_seq: u16, first_rtx_seq: u16) -> Self {
-        let mut payload_index = Box::new([0; 128]);
-        for (index, mapping) in send.payloads.iter().enumerate().take(128) {
-            payload_index[usize::from(mapping.from.get())] = index as u8 + 1;
-        }
-        let mut extension_ids = [0; EXTENSIONS];
-        for extension in &send.extensions {
-            extension_ids[extension.extension as usize] = extension.id;
-        }
-        Self {
+        let mut subscription = Self {
             id: binding.id,
             peer: binding.peer,
             track: binding.track,
@@ -105,6 +101,7 @@ impl Subscription {
             mid: send.mid,
             paused: false,
             limit: LayerLimit::ALL,
+            frames_per_second: 0,
             allowed: Some(LayerLimit::ALL),
             patience: Patience::default(),
             priority: 0,
@@ -120,13 +117,37 @@ impl Subscription {
             rewriter: Rewriter::new(ExtSeqNo::new(u64::from(first_seq))),
             rtx_next: ExtSeqNo::new(u64::from(first_rtx_seq)),
             layers: LayerLimit::ALL,
+            temporal_max: u8::MAX,
             layers_before: [None; LAYER_CHANGES],
             skipped_picture: None,
             recent: None,
-            payloads: send.payloads.clone(),
-            payload_index,
-            extension_ids,
+            payloads: Vec::new(),
+            payload_index: Box::new([0; 128]),
+            extension_ids: [0; EXTENSIONS],
+        };
+        subscription.set_formats(send);
+        subscription
+    }
+
+    fn set_formats(&mut self, send: &SendParameters) {
+        self.payloads.clone_from(&send.payloads);
+        self.payload_index.fill(0);
+        for (index, mapping) in send.payloads.iter().enumerate().take(128) {
+            self.payload_index[usize::from(mapping.from.get())] = index as u8 + 1;
         }
+        self.extension_ids = [0; EXTENSIONS];
+        for extension in &send.extensions {
+            self.extension_ids[extension.extension as usize] = extension.id;
+        }
+        self.recent = None;
+    }
+
+    /// Goes on with another track: numbers and times continue, and nothing of the track before can be sent again.
+    pub fn move_to(&mut self, track: TrackKey, send: &SendParameters) {
+        self.track = track;
+        self.set_formats(send);
+        self.detach();
+        self.target = None;
     }
 
     pub fn mapping(&self, from: PayloadType) -> Option<PayloadMapping> {
@@ -160,6 +181,7 @@ impl Subscription {
             Some(wanted) => track.select_layer(now, wanted.spatial),
             None => None,
         };
+        self.temporal_max = self.target.map_or(u8::MAX, |stream| self.temporal_within(track, stream));
         if self.target.is_none() {
             self.current = None;
         }
@@ -171,8 +193,20 @@ impl Subscription {
         let allowed = self.allowed.filter(|_| !self.paused)?;
         Some(LayerLimit {
             spatial: self.limit.spatial.min(allowed.spatial),
-            temporal: self.limit.temporal.min(allowed.temporal),
+            temporal: self.limit.temporal.min(allowed.temporal).min(self.temporal_max),
         })
+    }
+
+    fn temporal_within(&self, track: &Track, stream: usize) -> u8 {
+        match (self.frames_per_second, track.streams.get(stream)) {
+            (0, _) | (_, None) => u8::MAX,
+            (wanted, Some(stream)) => stream.rates.temporal_within(wanted),
+        }
+    }
+
+    /// What the subscriber asked for, whatever its path carries.
+    pub fn asked(&self) -> LayerLimit {
+        LayerLimit { temporal: self.limit.temporal.min(self.temporal_max), ..self.limit }
     }
 
     /// Whether the stream carries a larger picture that is wanted: it begins with a keyframe.

@@ -1,4 +1,4 @@
-//! How many bits per second each layer of an incoming stream takes. Refuses to know what a layer is worth.
+//! How many bits per second each layer of an incoming stream takes, and how many pictures it has. Refuses to know what a layer is worth.
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,10 @@ const SMOOTHING_SHIFT: u32 = 1;
 /// Without a packet for so long there is no rate.
 const STALE_AFTER: Duration = Duration::from_secs(3);
 
+/// Frame rates are measured over half a second and vary with the light; above what was asked for by this much, in percent, is
+/// still what was asked for.
+const FRAME_RATE_TOLERANCE_PERCENT: u64 = 20;
+
 type PerLayer = [[u32; TEMPORAL_MAX]; SPATIAL_MAX];
 
 /// Bytes come in, rates come out.
@@ -21,6 +25,9 @@ pub struct LayerRates {
     window: Option<Instant>,
     bytes: PerLayer,
     rates_bps: PerLayer,
+    pictures: [u16; TEMPORAL_MAX],
+    /// Pictures per 1,000 seconds.
+    picture_rates: [u32; TEMPORAL_MAX],
     measured: bool,
 }
 
@@ -38,6 +45,12 @@ impl LayerRates {
         *bytes = bytes.saturating_add(len as u32);
     }
 
+    /// Notes that a picture began.
+    pub fn note_picture(&mut self, temporal: u8) {
+        let pictures = &mut self.pictures[usize::from(temporal).min(TEMPORAL_MAX - 1)];
+        *pictures = pictures.saturating_add(1);
+    }
+
     fn close(&mut self, now: Instant, elapsed: Duration) {
         let elapsed_ms = elapsed.as_millis() as u64;
         if elapsed > STALE_AFTER {
@@ -45,11 +58,12 @@ impl LayerRates {
             return;
         }
         for (bytes, rates) in self.bytes.iter_mut().flatten().zip(self.rates_bps.iter_mut().flatten()) {
-            let measured = (u64::from(std::mem::take(bytes)) * 8_000 / elapsed_ms).min(u64::from(u32::MAX)) as u32;
-            *rates = match self.measured {
-                true => *rates - (*rates >> SMOOTHING_SHIFT) + (measured >> SMOOTHING_SHIFT),
-                false => measured,
-            };
+            let measured = u64::from(std::mem::take(bytes)) * 8_000 / elapsed_ms;
+            *rates = smoothed(self.measured.then_some(*rates), measured);
+        }
+        for (pictures, rate) in self.pictures.iter_mut().zip(&mut self.picture_rates) {
+            let measured = u64::from(std::mem::take(pictures)) * 1_000_000 / elapsed_ms;
+            *rate = smoothed(self.measured.then_some(*rate), measured);
         }
         self.measured = true;
         self.window = Some(now);
@@ -68,6 +82,29 @@ impl LayerRates {
         let sum =
             layers.flat_map(|rates| rates.iter().take(usize::from(temporal) + 1)).map(|rate| u64::from(*rate)).sum();
         self.measured.then_some(sum)
+    }
+
+    /// The highest temporal layer with which no more than so many pictures come per second; the lowest layer if even that
+    /// is faster, and all when nothing was measured or nothing is left out.
+    pub fn temporal_within(&self, frames_per_second: u32) -> u8 {
+        let wanted = u64::from(frames_per_second) * 10 * (100 + FRAME_RATE_TOLERANCE_PERCENT);
+        let mut sum = 0;
+        let too_fast = self.picture_rates.iter().position(|rate| {
+            sum += u64::from(*rate);
+            *rate > 0 && sum > wanted
+        });
+        match too_fast {
+            Some(temporal) => temporal.saturating_sub(1) as u8,
+            None => u8::MAX,
+        }
+    }
+}
+
+fn smoothed(before: Option<u32>, measured: u64) -> u32 {
+    let measured = measured.min(u64::from(u32::MAX)) as u32;
+    match before {
+        Some(before) => before - (before >> SMOOTHING_SHIFT) + (measured >> SMOOTHING_SHIFT),
+        None => measured,
     }
 }
 
@@ -99,6 +136,21 @@ mod tests {
         near(1, 0, 20);
         near(3, 3, 40);
         assert_eq!(rates.highest(), (1, 1));
+    }
+
+    #[test]
+    fn a_frame_rate_asks_for_the_temporal_layers_that_stay_below_it() {
+        // 30 pictures per second: 7.5 in the lowest layer, as many in the next, 15 in the highest.
+        let (mut rates, t0) = (LayerRates::default(), start());
+        assert_eq!(rates.temporal_within(15), u8::MAX, "nothing was measured");
+        for n in 0..90u32 {
+            let temporal = [0, 2, 1, 2][n as usize % 4];
+            rates.note(t0 + Duration::from_secs(1) * n / 30, 0, temporal, 100);
+            rates.note_picture(temporal);
+        }
+        for (wanted, expected) in [(60, u8::MAX), (30, u8::MAX), (20, 1), (15, 1), (10, 0), (7, 0), (1, 0)] {
+            assert_eq!(rates.temporal_within(wanted), expected, "{wanted}");
+        }
     }
 
     #[test]

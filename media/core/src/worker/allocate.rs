@@ -113,7 +113,7 @@ impl Worker {
         if subscription.paused || track.muted {
             return Some((key, candidate));
         }
-        candidate.rungs = track.rungs(now, subscription.limit);
+        candidate.rungs = track.rungs(now, subscription.asked());
         for rung in &mut candidate.rungs {
             rung.rate_bps = rung.rate_bps * VIDEO_OVERHEAD_PERCENT / 100;
         }

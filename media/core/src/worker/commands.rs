@@ -50,6 +50,15 @@ impl Worker {
                 self.settle_subscription(now, key, out);
                 Ok(())
             }
+            Command::MoveSubscription { subscription, track, send } => {
+                self.move_subscription(now, subscription, track, &send, out)
+            }
+            Command::SetFrameRate { subscription, frames_per_second } => {
+                let key = *self.subscriptions_by_id.get(&subscription).ok_or(DropReason::UnknownTarget)?;
+                self.subscriptions[key].frames_per_second = frames_per_second;
+                self.settle_subscription(now, key, out);
+                Ok(())
+            }
             Command::Unsubscribe { subscription } => {
                 let key = *self.subscriptions_by_id.get(&subscription).ok_or(DropReason::UnknownTarget)?;
                 self.remove_subscription(key);
@@ -247,6 +256,28 @@ impl Worker {
         if self.peers[peer].allocated.is_some() {
             self.subscriptions[key].allowed = Some(LayerLimit::LEAST);
         }
+        self.settle_subscription(now, key, out);
+        Ok(())
+    }
+
+    fn move_subscription(
+        &mut self,
+        now: Instant,
+        id: SubscriptionId,
+        track: TrackId,
+        send: &SendParameters,
+        out: &mut SendBatch,
+    ) -> Result<(), DropReason> {
+        let key = *self.subscriptions_by_id.get(&id).ok_or(DropReason::UnknownTarget)?;
+        let to = *self.tracks_by_id.get(&track).ok_or(DropReason::UnknownTarget)?;
+        let subscription = &mut self.subscriptions[key];
+        let from = subscription.track;
+        if self.tracks[to].kind != self.tracks[from].kind {
+            return Err(DropReason::UnknownTarget);
+        }
+        subscription.move_to(to, send);
+        self.tracks[from].subscriptions.retain(|other| *other != key);
+        self.tracks[to].subscriptions.push(key);
         self.settle_subscription(now, key, out);
         Ok(())
     }

@@ -176,6 +176,9 @@ impl Worker {
         }
         let stream = &mut track.streams[target.stream];
         stream.rates.note(now, info.spatial_id.unwrap_or(0), info.temporal_id.unwrap_or(0), info.payload_len());
+        if info.start_of_picture {
+            stream.rates.note_picture(info.temporal_id.unwrap_or(0));
+        }
         stream.cache.insert(now, ext_seq, rtp.as_bytes());
         if info.keyframe {
             stream.keyframe_arrived();

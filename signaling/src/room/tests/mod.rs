@@ -1,6 +1,7 @@
 //! The room with scripted clients: no socket, no clock, one seed.
 
 mod admin;
+mod backup;
 mod dynacast;
 mod joining;
 mod life;
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::stats::{DataDrop, SessionEnd};
 use consilium_media_core::control::{Command, DataChannelId, Event, Reliability};
-use consilium_media_core::ids::{PeerId, RoomId, TrackId};
+use consilium_media_core::ids::{PeerId, RoomId, SubscriptionId, TrackId};
 use consilium_media_core::params::{Fingerprint, FingerprintHash};
 use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message;
@@ -44,6 +45,8 @@ struct Client {
     sections: Vec<Section>,
     ufrag: String,
     offers: u32,
+    /// Answers without VP9.
+    refuses_vp9: bool,
 }
 
 fn permission() -> Permission {
@@ -229,7 +232,9 @@ impl Stage {
                     self.offer(session);
                 }
                 Message::Offer(offer) => {
-                    let sdp = sdp::answer(&offer.sdp, &self.clients[&session].ufrag);
+                    let client = &self.clients[&session];
+                    let sdp = sdp::answer(&offer.sdp, &client.ufrag);
+                    let sdp = if client.refuses_vp9 { sdp::without_vp9(&sdp) } else { sdp };
                     let answer =
                         SessionDescription { r#type: "answer".into(), sdp, id: offer.id, ..Default::default() };
                     self.request(session, Request::Answer(answer));

@@ -8,14 +8,22 @@ pub(super) struct Section {
     pub(super) direction: &'static str,
     /// Track id of the msid, for a section that the client sends on.
     pub(super) track: Option<String>,
+    /// A video section has VP9 before VP8.
+    pub(super) vp9: bool,
+}
+
+impl Section {
+    pub(super) fn with_vp9(self) -> Self {
+        Self { vp9: true, ..self }
+    }
 }
 
 pub(super) fn receiving(kind: &'static str) -> Section {
-    Section { kind, direction: "recvonly", track: None }
+    Section { kind, direction: "recvonly", track: None, vp9: false }
 }
 
 pub(super) fn sending(kind: &'static str, track: &str) -> Section {
-    Section { kind, direction: "sendonly", track: Some(track.to_owned()) }
+    Section { kind, direction: "sendonly", track: Some(track.to_owned()), vp9: false }
 }
 
 /// Section `n` has the mid `n`; the data channel comes last in the text but has the mid `data`.
@@ -40,10 +48,14 @@ pub(super) fn offer(ufrag: &str, sections: &[Section]) -> String {
     for (index, section) in sections.iter().enumerate() {
         let (payload, codec) = match section.kind {
             "audio" => (
-                111,
+                "111",
                 "a=rtpmap:111 opus/48000/2\r\na=rtcp-fb:111 transport-cc\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n",
             ),
-            _ => (96, "a=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 nack\r\na=rtcp-fb:96 nack pli\r\n"),
+            _ if section.vp9 => (
+                "98 96",
+                "a=rtpmap:98 VP9/90000\r\na=fmtp:98 profile-id=0\r\na=rtpmap:96 VP8/90000\r\na=rtcp-fb:* nack pli\r\n",
+            ),
+            _ => ("96", "a=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 nack\r\na=rtcp-fb:96 nack pli\r\n"),
         };
         let _ = write!(
             sdp,
@@ -79,6 +91,22 @@ pub(super) fn answer(offer: &str, ufrag: &str) -> String {
             }
             _ => write!(sdp, "{line}\r\n"),
         };
+    }
+    sdp
+}
+
+/// Leaves VP9 out of an answer to an offer of ours, in which it has these payload types.
+pub(super) fn without_vp9(answer: &str) -> String {
+    const VP9: [&str; 4] = ["98", "99", "100", "101"];
+    let kept = |line: &&str| VP9.iter().all(|format| !line.contains(&format!(":{format} ")));
+    let mut sdp = String::new();
+    for line in answer.lines().filter(kept) {
+        if line.starts_with("m=video") {
+            let words: Vec<_> = line.split(' ').filter(|word| !VP9.contains(word)).collect();
+            let _ = write!(sdp, "{}\r\n", words.join(" "));
+        } else {
+            let _ = write!(sdp, "{line}\r\n");
+        }
     }
     sdp
 }

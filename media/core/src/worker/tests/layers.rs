@@ -181,3 +181,87 @@ fn a_size_left_out_of_a_stream_leaves_no_gap_and_the_picture_ends_where_it_now_e
     let ends = |n: u16, spatial: u8| n >= 30 && (spatial == 1 || n < 75);
     assert!(seen.iter().all(|(n, spatial, marker)| *marker == ends(*n, *spatial)), "{seen:?}");
 }
+
+#[test]
+fn a_wanted_frame_rate_leaves_out_the_temporal_layers_above_it() {
+    let mut scene = video_scene();
+    // 25 pictures per second, every other one in the higher layer.
+    let mut per_second = Vec::new();
+    for second in 0..6u64 {
+        let frames_per_second = [0, 0, 13, 13, 25, 25][second as usize];
+        let subscription = SubscriptionId::new(1);
+        scene.command(Command::SetFrameRate { subscription, frames_per_second });
+        let mut got = Vec::new();
+        for n in second * 25..second * 25 + 25 {
+            let mut payload = vp8(n as u16, (n / 2) as u8, n == 0, 0);
+            payload[5] = if n % 2 == 0 { 0x20 } else { 0x60 };
+            let extensions: &[(u8, &[u8])] = &[(MID_ID, b"v")];
+            let (seq, time) = (1_000 + n, n as u32 * FRAME_TICKS);
+            scene.send(0, &Rtp { payload_type: VP8, ssrc: MEDIA, seq, time, extensions, payload: &payload });
+            scene.pass(FRAME);
+            got.extend(scene.take(1));
+        }
+        let packets = rtp(&got);
+        assert!(packets.windows(2).all(|pair| pair[1].seq().get() == pair[0].seq().get().wrapping_add(1)));
+        per_second.push(packets.len());
+    }
+    assert_eq!(per_second[1], 25);
+    assert!((12..=13).contains(&per_second[3]), "{per_second:?}");
+    assert_eq!(per_second[5], 25);
+}
+
+#[test]
+fn a_subscription_that_moves_to_another_codec_stays_one_stream() {
+    let mut scene = Scene::new();
+    scene.join();
+    scene.join();
+    let (vp9_section, vp8_section) = (video(1, &[]), video(2, &[]));
+    let codec = |payload_type, codec| CodecParameters {
+        payload_type: pt(payload_type),
+        codec,
+        ..video(1, &[]).codecs[0].clone()
+    };
+    let sections = vec![
+        ReceiveSection { codecs: vec![codec(VP9, Codec::Vp9)], ..vp9_section },
+        ReceiveSection { codecs: vec![codec(VP8, Codec::Vp8)], mid: mid("b"), ..vp8_section },
+    ];
+    scene.command(Command::SetReceive { peer: scene.peer(0), sections });
+    subscribe(&mut scene, 1, 1, 1, send_parameters(OUT, Some(OUT_RTX), &[(VP9, false)]));
+    let mut all = Vec::new();
+    for n in 0..40u64 {
+        if n == 20 {
+            let (subscription, track) = (SubscriptionId::new(1), TrackId::new(2));
+            let send = send_parameters(OUT, Some(OUT_RTX), &[(VP8, false)]);
+            scene.command(Command::MoveSubscription { subscription, track, send });
+        }
+        (0..2).for_each(|spatial| vp9(&mut scene, n, spatial, n == 0));
+        let payload = vp8(500 + n as u16, n as u8, n % 11 == 3, 0);
+        let (seq, time) = (30_000 + n, 77_000 + n as u32 * FRAME_TICKS);
+        let extensions: &[(u8, &[u8])] = &[(MID_ID, b"b")];
+        scene.send(0, &Rtp { payload_type: VP8, ssrc: 0x8888, seq, time, extensions, payload: &payload });
+        scene.pass(FRAME);
+        all.extend(scene.take(1));
+    }
+    let packets = rtp(&all);
+    let types: Vec<u8> = packets.iter().map(|packet| packet.payload_type().get()).collect();
+    // From picture 25 on: the first keyframe after the move.
+    assert_eq!(types, [vec![VP9 + 1; 40], vec![VP8 + 1; 15]].concat());
+    for pair in packets.windows(2) {
+        assert_eq!(pair[1].ssrc(), Ssrc::new(OUT));
+        assert_eq!(pair[1].seq().get(), pair[0].seq().get().wrapping_add(1));
+        assert!(pair[1].timestamp().since(pair[0].timestamp()) >= 0);
+    }
+    // What left before the move cannot be sent again; what left after can.
+    let resent = |scene: &mut Scene, seq: SeqNo| {
+        let nack = rtcp_packet(|rtcp| {
+            rtcp.nack(Ssrc::new(1), Ssrc::new(OUT), &[seq]);
+        });
+        scene.send_rtcp(1, &nack);
+        rtp(&scene.take(1)).len()
+    };
+    assert_eq!(resent(&mut scene, packets[39].seq()), 0);
+    assert_eq!(resent(&mut scene, packets[41].seq()), 1);
+    scene.command(Command::Unsubscribe { subscription: SubscriptionId::new(1) });
+    scene.command(Command::SetReceive { peer: scene.peer(0), sections: Vec::new() });
+    assert_eq!(scene.worker.stats().subscriptions, 0);
+}
