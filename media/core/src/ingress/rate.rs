@@ -1,4 +1,5 @@
-//! How many bits per second each layer of an incoming stream takes, and how many pictures it has. Refuses to know what a layer is worth.
+//! How many bits per second each layer of an incoming stream takes, and how many pictures it has. Refuses to know what a
+//! layer is worth.
 
 use std::time::{Duration, Instant};
 
