@@ -87,9 +87,9 @@ impl Track {
         self.id == source || self.backups.iter().any(|backup| backup.id == source)
     }
 
-    pub(super) fn sources(&self) -> impl Iterator<Item = TrackId> + use<> {
-        let backups: Vec<_> = self.backups.iter().map(|backup| backup.id).collect();
-        std::iter::once(self.id).chain(backups)
+    /// The first codec's, then the backups'.
+    pub(super) fn sources(&self) -> impl Iterator<Item = TrackId> {
+        std::iter::once(self.id).chain(self.backups.iter().map(|backup| backup.id))
     }
 
     pub(super) fn backup_mut(&mut self, source: TrackId) -> Option<&mut Backup> {

@@ -202,7 +202,9 @@ impl Room {
         let track = self.participants.get_mut(&key).and_then(|participant| participant.tracks.remove(&id));
         if let Some(track) = track {
             self.track_sids.remove(&track.info.sid);
-            self.publishers.retain(|source, _| !track.has_source(*source));
+            for source in track.sources() {
+                self.publishers.remove(&source);
+            }
         }
         let speaker = self.participants.get(&key).map(|participant| participant.sid.clone());
         for participant in self.participants.values_mut() {
