@@ -1,11 +1,10 @@
 //! What Linux tells of processes and threads: processor time, memory, switches, drops. Also where a thread may run.
 
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
-
-use nix::time::{clock_getcpuclockid, clock_gettime};
-use nix::unistd::Pid;
 
 /// Keeps the calling thread on one core, or leaves it free.
 pub fn pin_this_thread(cpu: Option<usize>) {
@@ -108,13 +107,18 @@ mod tests {
 
     #[test]
     fn a_process_uses_time_and_memory() {
+        let work = || (0..20_000_000_u64).fold(0_u64, |sum, i| std::hint::black_box(sum.wrapping_add(i * i)));
+        let thread_time = || ThreadTime::read().unwrap();
         let before = ProcessTime::read(std::process::id()).unwrap();
-        let mut sum = 0_u64;
-        for i in 0..20_000_000_u64 {
-            sum = std::hint::black_box(sum.wrapping_add(i * i));
-        }
+        // A thread that has ended counts as well.
+        let thread = std::thread::spawn(move || {
+            let start = thread_time();
+            work();
+            thread_time().used_since(&start)
+        });
+        let worked = thread.join().unwrap().as_secs_f64();
         let after = ProcessTime::read(std::process::id()).unwrap();
-        assert!(after.cpu_seconds > before.cpu_seconds, "{sum}");
+        assert!(worked > 0.0 && after.cpu_seconds - before.cpu_seconds >= worked, "{worked}");
         assert!(after.resident_bytes > 100_000 && after.threads >= 1);
         assert!(ProcessTime::read(u32::MAX).is_err());
     }
