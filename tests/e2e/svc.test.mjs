@@ -1,0 +1,68 @@
+// A camera in one stream of several sizes (SVC): each receiver gets the size that it chooses, without a break.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { choose, decoded, decodes, publishCamera } from './lib/camera.mjs';
+import { assertNoErrors, closeAll, launchChromium, open } from './lib/chromium.mjs';
+import { whenReady } from './lib/pending.mjs';
+import { startServer } from './lib/server.mjs';
+
+/** Encoders of three sizes begin with the small ones and take their time on two cores. */
+const LARGE_WITHIN_MS = 40_000;
+const SMALLER_WITHIN_MS = 5_000;
+/** The requirement for a layer that comes back. */
+const LARGER_WITHIN_MS = 2_000;
+/** Longer than any pause between two pictures of a healthy path here: frames come every 67 ms, and two cores are busy. */
+const FROZEN_SECONDS_MAX = 0.5;
+/** The client protocol's VideoQuality. */
+const LOW = 0;
+const HIGH = 2;
+
+const WIDTH = 640;
+
+let server;
+let browser;
+before(async () => {
+  [server, browser] = await Promise.all([startServer(), launchChromium()]);
+});
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+for (const codec of ['vp9', 'av1']) {
+  test(`${codec}: a receiver that wants it small decodes it small at once, and large again within two seconds`, whenReady('svc'), async (t) => {
+    const watching = { canPublish: false };
+    const viewport = { width: 1_280, height: 900 };
+    const [anna, nina, olga] = await Promise.all([
+      open(browser, server.link(codec, 'anna')),
+      open(browser, server.link(codec, 'nina', {}, watching), { viewport }),
+      open(browser, server.link(codec, 'olga', {}, watching), { viewport }),
+    ]);
+    await publishCamera(anna, { videoCodec: codec, scalabilityMode: 'L3T3_KEY', backupCodec: false });
+    const large = ({ width }) => width === WIDTH;
+    // Encoders leave out sizes that they find too small: Chromium sends two of the three here.
+    const small = ({ width }) => width > 0 && width <= WIDTH / 2;
+    const both = [nina, olga];
+    for (const page of both) await decodes(page, 'anna', 'a picture', ({ width }) => width > 0, LARGE_WITHIN_MS);
+    for (const page of both) await choose(page, 'anna', HIGH);
+    for (const page of both) await decodes(page, 'anna', 'the large picture', large, LARGE_WITHIN_MS);
+    const codecs = await Promise.all(both.map(async (page) => (await decoded(page, 'anna')).codec));
+    assert.deepEqual(codecs, [`video/${codec.toUpperCase()}`, `video/${codec.toUpperCase()}`]);
+    const start = await Promise.all(both.map((page) => decoded(page, 'anna')));
+
+    for (let round = 1; round <= 3; round += 1) {
+      await choose(olga, 'anna', LOW);
+      const down = await decodes(olga, 'anna', 'olga decodes the small picture', small, SMALLER_WITHIN_MS);
+      assert.ok(large(await decoded(nina, 'anna')), 'nina keeps the large picture');
+      await choose(olga, 'anna', HIGH);
+      const up = await decodes(olga, 'anna', 'olga decodes the large picture again', large, LARGER_WITHIN_MS);
+      t.diagnostic(`round ${round}: small after ${down.toFixed(0)} ms, large after ${up.toFixed(0)} ms`);
+    }
+    const end = await Promise.all(both.map((page) => decoded(page, 'anna')));
+    const frozen = end.map((now, index) => now.frozenSeconds - start[index].frozenSeconds);
+    t.diagnostic(`frozen for ${frozen.map((seconds) => seconds.toFixed(2)).join(' and ')} s`);
+    assert.ok(frozen.every((seconds) => seconds < FROZEN_SECONDS_MAX), 'nobody saw a picture stand still');
+    assertNoErrors(anna, nina, olga);
+    await closeAll(anna, nina, olga);
+  });
+}
