@@ -99,7 +99,9 @@ test('with the same key everybody sees, hears and reads everybody, late or not; 
   const without = await open(browser, server.link('sealed', 'without'));
   await without.waitForSelector(notice);
   assert.match(await without.locator(notice).innerText(), /Dr anna/);
-  assert.equal(await without.locator('.tile video').count(), 1, 'its own picture alone is shown');
+  const pictures = () => without.locator('.tile video').count();
+  await until('its own picture is shown', async () => (await pictures()) > 0, 10_000);
+  assert.equal(await pictures(), 1, 'its own picture alone is shown');
   await closeAll(anna, ben, without);
 });
 

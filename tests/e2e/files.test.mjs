@@ -90,8 +90,16 @@ test('a file of 10 MB arrives whole in Chromium and in Firefox, from either', as
     const fileAt = (name) => pages[name].evaluate((sender) => window.__files[sender], from);
     const start = performance.now();
     const sending = send(pages[from]);
-    const whole = async () => (await Promise.all(to.map(fileAt))).every((file) => file?.whole);
-    await Promise.all([sending, until(`the file of ${from} is with ${to.join(' and ')}`, whole, LONGEST_MS)]);
+    let arrived = [];
+    const whole = async () => {
+      arrived = await Promise.all(to.map(fileAt));
+      return arrived.every((file) => file?.whole);
+    };
+    try {
+      await Promise.all([sending, until(`the file of ${from} is with ${to.join(' and ')}`, whole, LONGEST_MS)]);
+    } finally {
+      t.diagnostic(`from ${from}: ${arrived.map((file) => file?.bytes ?? 0).join(' and ')} bytes with ${to.join(' and ')}`);
+    }
     const took = performance.now() - start;
     t.diagnostic(`from ${from}: ${took.toFixed(0)} ms, at least ${SHORTEST_MS.toFixed(0)} ms`);
     for (const name of to) assert.deepEqual(await fileAt(name), { bytes: FILE_BYTES, wrong: 0, whole: true }, name);
