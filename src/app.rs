@@ -126,6 +126,7 @@ fn media_config(config: &Config) -> MediaConfig {
         receive_buffer_bytes: media.receive_buffer_bytes,
         send_buffer_bytes: media.send_buffer_bytes,
         pin_workers: media.pin_workers,
+        nice: media.nice,
         coalesce: Duration::from_micros(media.coalesce_microseconds.into()),
         ..MediaConfig::default()
     }

@@ -8,7 +8,7 @@ mod validate;
 pub use error::{ConfigError, ConfigErrors};
 pub use load::{CONFIG_FILE_VARIABLE, ENVIRONMENT_PREFIX, Loaded, Overrides, load};
 
-use consilium_media_net::{COALESCE_DEFAULT, SOCKET_BUFFER_BYTES_DEFAULT, UDP_PORT_BASE_DEFAULT};
+use consilium_media_net::{COALESCE_DEFAULT, NICE_DEFAULT, SOCKET_BUFFER_BYTES_DEFAULT, UDP_PORT_BASE_DEFAULT};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -69,6 +69,8 @@ pub struct MediaSettings {
     pub send_buffer_bytes: usize,
     /// Whether each worker's thread stays on one core.
     pub pin_workers: bool,
+    /// Niceness of the media threads: -20 (before all others) to 19. Below 0 needs CAP_SYS_NICE or RLIMIT_NICE.
+    pub nice: i32,
     /// Longest time that a busy worker lets datagrams gather, in microseconds; 0 turns it off.
     pub coalesce_microseconds: u32,
 }
@@ -149,6 +151,7 @@ impl Default for Config {
                 receive_buffer_bytes: SOCKET_BUFFER_BYTES_DEFAULT,
                 send_buffer_bytes: SOCKET_BUFFER_BYTES_DEFAULT,
                 pin_workers: true,
+                nice: NICE_DEFAULT,
                 coalesce_microseconds: COALESCE_DEFAULT.as_micros() as u32,
             },
             rooms: RoomSettings {

@@ -92,6 +92,7 @@ fn check_media(config: &Config, check: &mut impl FnMut(bool, &'static str, &str)
         "media.coalesce_microseconds",
         "must be at most 20000: nobody should hear it",
     );
+    check((-20..=19).contains(&media.nice), "media.nice", "must be between -20 and 19");
     check(media.advertise.len() <= ADVERTISE_MAX, "media.advertise", "may hold 8 addresses at most");
     for (key, value) in [
         ("media.receive_buffer_bytes", media.receive_buffer_bytes),

@@ -16,6 +16,11 @@ pub fn pin_this_thread(cpu: Option<usize>) {
     }
 }
 
+/// Lets the calling thread run before others, where that is permitted: what it sends late counts as the server's delay.
+pub(super) fn run_before_others() {
+    let _ = rustix::process::setpriority_process(None, -20);
+}
+
 /// The calling thread's processor time at a moment.
 #[derive(Clone, Copy, Debug)]
 pub struct ThreadTime {

@@ -6,6 +6,7 @@
 //! ```text
 //! config      what the operator chooses, and what can be wrong with it
 //! server      starts and joins the threads
+//! place       where a thread runs, and before whom
 //! handle      commands in, placement of rooms, figures out
 //! thread      the loop: wait, clock, commands, receive, core, flush, timers, events
 //! coalesce    how long a busy worker lets datagrams gather
@@ -20,13 +21,15 @@ mod coalesce;
 mod config;
 mod events;
 pub mod handle;
+mod place;
 mod server;
 mod socket;
 mod stats;
 mod thread;
 
 pub use config::{
-    COALESCE_DEFAULT, MediaConfig, Offload, SOCKET_BUFFER_BYTES_DEFAULT, StartError, UDP_PORT_BASE_DEFAULT,
+    COALESCE_DEFAULT, MediaConfig, NICE_DEFAULT, Offload, SOCKET_BUFFER_BYTES_DEFAULT, StartError,
+    UDP_PORT_BASE_DEFAULT,
 };
 pub use handle::{IceCandidate, MediaHandle, WorkerId, WorkerStopped};
 pub use server::{MediaServer, start};

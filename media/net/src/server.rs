@@ -5,6 +5,7 @@ use crate::coalesce::Coalescing;
 use crate::config::{MediaConfig, StartError};
 use crate::events::EVENTS_MAX;
 use crate::handle::{COMMANDS_MAX, MediaHandle, Port};
+use crate::place::Place;
 use crate::socket::MediaSocket;
 use crate::thread::{Channels, Core, WAKE, WorkerLoop};
 use consilium_media_core::control::RoomEvent;
@@ -98,8 +99,8 @@ where
     let mut ports = Vec::new();
     for (worker, Bound { sockets, poll, waker, port, channels }) in bound.into_iter().enumerate() {
         let core = core_of(worker);
-        let (pin, coalesce) = (config.pin_workers, config.coalesce);
-        let body = move || run(worker, pin, core, poll, sockets, channels, coalesce);
+        let (place, coalesce) = (Place { worker, pin: config.pin_workers, nice: config.nice }, config.coalesce);
+        let body = move || run(place, core, poll, sockets, channels, coalesce);
         let thread = std::thread::Builder::new()
             .name(format!("media-{worker}"))
             .spawn(body)
@@ -176,28 +177,19 @@ fn interface_addresses() -> Result<Vec<IpAddr>, StartError> {
 }
 
 fn run<C: Core>(
-    worker: usize,
-    pin: bool,
+    place: Place,
     core: impl FnOnce(Instant) -> C,
     poll: mio::Poll,
     sockets: Vec<MediaSocket>,
     channels: Channels,
     coalesce: Duration,
 ) {
-    if pin && !pin_to_core(worker) {
-        tracing::warn!(worker, "cannot pin the media worker to a core");
-    }
+    place.take();
     let now = Instant::now();
     let coalescing = Coalescing::new(coalesce, now);
     if let Err(error) = WorkerLoop::new(core(now), poll, sockets, channels, coalescing, now).run() {
-        tracing::error!(worker, %error, "the media worker cannot wait for its sockets");
+        tracing::error!(worker = place.worker, %error, "the media worker cannot wait for its sockets");
     }
-}
-
-fn pin_to_core(worker: usize) -> bool {
-    let cores = core_affinity::get_core_ids().unwrap_or_default();
-    let core = worker.checked_rem(cores.len()).and_then(|index| cores.get(index));
-    core.is_some_and(|core| core_affinity::set_for_current(*core))
 }
 
 #[cfg(test)]

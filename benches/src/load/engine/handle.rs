@@ -103,6 +103,7 @@ impl Engine {
         let shared = Arc::clone(&incoming);
         let thread = std::thread::Builder::new().name("load-media".to_owned()).spawn(move || {
             process::pin_this_thread(cpu);
+            process::run_before_others();
             let mut engine = Loop::new(plan, poll, receiver, measured, shared);
             if let Err(error) = engine.run() {
                 eprintln!("the media thread cannot go on: {error}");
