@@ -3,7 +3,7 @@
 use crate::client::Client;
 use crate::oracle::gaps::longest_gap;
 use crate::oracle::rates::{changes, convergence, fairness, swings};
-use crate::scenario::{Person, Scenario, Step, VideoPlan};
+use crate::scenario::{AudioPlan, Person, Scenario, Step, VideoPlan};
 use crate::world::World;
 use consilium_benches::link::LinkParameters;
 use consilium_media_core::params::MediaKind;
@@ -36,13 +36,13 @@ fn scenario(seed: u64) -> Scenario {
         room: 1,
         joins: Duration::ZERO,
         leaves: None,
-        audio: Some(false),
+        audio: Some(AudioPlan::of(false)),
         video,
         by_ssrc: false,
         up: wide.clone(),
         down: wide.clone(),
     };
-    let plan = VideoPlan { layers: 3, temporal: 1, fps: 15, rtx: true };
+    let plan = VideoPlan { layers: 3, ..VideoPlan::default() };
     let steps = [1, 2].into_iter().flat_map(|person| {
         let link = |parameters: &LinkParameters| Step::Link { person, up: false, parameters: parameters.clone() };
         [(NARROW_FROM, link(&narrow)), (WIDE_FROM, link(&wide))]

@@ -7,6 +7,7 @@
 //! media      frames that say what they are
 //! oracle     what must hold, and a proof for each that it can fail
 //! limits     links that become narrow: layers follow, nobody else pays
+//! slow       receivers whose line carries less than what browsers send
 //! estimator  sender-side estimators on one bottleneck, compared in a table
 //! ```
 //!
@@ -20,6 +21,7 @@ mod limits;
 mod media;
 mod oracle;
 mod scenario;
+mod slow;
 mod world;
 
 use consilium_media_core::control::Event;

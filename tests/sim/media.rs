@@ -78,6 +78,18 @@ pub(crate) fn audio_payload(mark: &Mark, len: usize) -> Vec<u8> {
     payload
 }
 
+/// RFC 2198: 20 ms of audio, and before it the 20 ms before, if any.
+pub(crate) fn redundant_payload(payload_type: u8, before: &[u8], payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(before.len() + payload.len() + 5);
+    if !before.is_empty() {
+        out.extend((1 << 31 | u32::from(payload_type) << 24 | 960 << 10 | before.len() as u32).to_be_bytes());
+    }
+    out.push(payload_type);
+    out.extend(before);
+    out.extend(payload);
+    out
+}
+
 /// A video payload as a receiver reads it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct VideoPart {

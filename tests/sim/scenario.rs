@@ -2,7 +2,7 @@
 
 use consilium_benches::link::{LinkParameters, Loss, Outage, Reorder};
 use consilium_benches::random::Random;
-use consilium_media_core::params::LayerLimit;
+use consilium_media_core::params::{Content, LayerLimit};
 use std::time::Duration;
 
 /// Virtual seconds of a scenario, at least and at most: long enough for a keyframe that is lost twice, short enough for a
@@ -24,8 +24,7 @@ pub(crate) struct Person {
     pub(crate) room: u64,
     pub(crate) joins: Duration,
     pub(crate) leaves: Option<Duration>,
-    /// Whether it falls silent now and then, where there is audio.
-    pub(crate) audio: Option<bool>,
+    pub(crate) audio: Option<AudioPlan>,
     pub(crate) video: Option<VideoPlan>,
     /// SSRCs stand in the description; otherwise MID and RID tell.
     pub(crate) by_ssrc: bool,
@@ -34,11 +33,53 @@ pub(crate) struct Person {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct AudioPlan {
+    /// It falls silent now and then.
+    pub(crate) dtx: bool,
+    /// Of 20 ms of speech, at least, and by how much it may be longer.
+    pub(crate) payload_bytes: (usize, usize),
+    /// Each packet repeats the one before it (RFC 2198).
+    pub(crate) redundant: bool,
+}
+
+impl AudioPlan {
+    /// Opus as it comes.
+    pub(crate) fn of(dtx: bool) -> Self {
+        Self { dtx, payload_bytes: (60, 60), redundant: false }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct VideoPlan {
     pub(crate) layers: u8,
     pub(crate) temporal: u8,
     pub(crate) fps: u32,
     pub(crate) rtx: bool,
+    pub(crate) content: Content,
+    /// By layer.
+    pub(crate) rates_bps: [u64; 3],
+    pub(crate) payload_bytes_max: usize,
+    /// A keyframe is so many times as large as another frame.
+    pub(crate) keyframe_factor: usize,
+    /// A keyframe of one layer is one of all, as libvpx makes them.
+    pub(crate) keyframes_together: bool,
+}
+
+impl Default for VideoPlan {
+    /// Small packets, so that frames have several of them at low rates.
+    fn default() -> Self {
+        Self {
+            layers: 1,
+            temporal: 1,
+            fps: 15,
+            rtx: true,
+            content: Content::Motion,
+            rates_bps: [80_000, 200_000, 500_000],
+            payload_bytes_max: 600,
+            keyframe_factor: 3,
+            keyframes_together: false,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -90,12 +131,13 @@ impl Person {
             temporal: 1 + random.below(3) as u8,
             fps: [8, 12, 20][random.below(3)],
             rtx: random.below(5) > 0,
+            ..VideoPlan::default()
         };
         Self {
             room: room as u64 + 1,
             joins,
             leaves,
-            audio: (random.below(5) > 0).then(|| random.below(3) == 0),
+            audio: (random.below(5) > 0).then(|| AudioPlan::of(random.below(3) == 0)),
             video: (index == 0 || random.below(3) > 0).then_some(video),
             by_ssrc: random.below(3) == 0,
             up: link(random, length),

@@ -2,7 +2,7 @@
 //! time pass.
 
 use crate::client::Client;
-use crate::client::publish::{self, OPUS, VP8, VP8_RTX, audio_track, payload_type, video_track};
+use crate::client::publish::{self, OPUS, RED, VP8, VP8_RTX, audio_track, payload_type, video_track};
 use crate::client::receive::Announced;
 use crate::oracle::numbers::Numbers;
 use crate::scenario::{Scenario, Step};
@@ -269,7 +269,7 @@ impl World {
     }
 
     fn subscribe(&mut self, publisher: usize, receiver: usize) {
-        let person = &self.scenario.people[publisher];
+        let person = self.scenario.people[publisher].clone();
         let video = person.video.map(|plan| (MediaKind::Video, plan.rtx));
         let kinds = [person.audio.map(|_| (MediaKind::Audio, false)), video];
         for (kind, rtx) in kinds.into_iter().flatten() {
@@ -282,14 +282,20 @@ impl World {
                 MediaKind::Video => (VP8, video_track(publisher)),
             };
             let rtx = rtx_ssrc.map(|_| payload_type(VP8_RTX));
-            let mapping =
-                PayloadMapping { from: payload_type(payload), to: payload_type(payload), rtx, strip_red: false };
+            let mapping = |number: u8| PayloadMapping {
+                from: payload_type(number),
+                to: payload_type(number),
+                rtx,
+                strip_red: false,
+            };
+            let is_redundant = kind == MediaKind::Audio && person.audio.is_some_and(|plan| plan.redundant);
+            let payloads = is_redundant.then_some(RED).into_iter().chain([payload]).map(mapping).collect();
             let send = SendParameters {
                 mid: Mid::new(number.to_string().as_bytes()).unwrap(),
                 ssrc,
                 rtx_ssrc,
                 cname: format!("person{publisher}"),
-                payloads: vec![mapping],
+                payloads,
                 extensions: publish::extensions(),
             };
             let Some(client) = self.clients[receiver].as_mut() else { return };

@@ -2,8 +2,7 @@
 // whoever makes one hold takes it out of this list.
 const PENDING = {
   freezes: 'what a publisher lost is asked for again too late: pictures freeze for up to 3 s at the others',
-  limit: 'the smaller layer plays after 6 s instead of 5',
-  share: 'the rate of a share with rare large frames is measured too high at times: it stalls and comes back',
+  share: 'the sound stays whole, but the share waits for a keyframe of seconds of the line, and is asked for another meanwhile',
   svc: 'the smaller size comes within a second, the large one again after 1.7 to more than 2 s, and once not at all',
 };
 

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 /// What is missing for so long is given up: a keyframe must come.
 const PATIENCE: Duration = Duration::from_millis(400);
+/// While a keyframe's packets come, no other is asked for: libwebrtc waits so long after the last of them.
+const RECEIVING_KEYFRAME: Duration = Duration::from_millis(200);
 /// Between two requests for a keyframe.
 const REQUEST_INTERVAL: Duration = Duration::from_millis(300);
 /// Whether frames above the base layer are judged, too. Not yet: in one seed of a thousand (266) the end of one goes out alone,
@@ -44,6 +46,8 @@ pub(crate) struct Decoder {
     needs_keyframe: bool,
     blocked_since: Option<Instant>,
     asked_at: Option<Instant>,
+    /// The newest keyframe's time, and when a packet of it last came.
+    keyframe: Option<(u32, Instant)>,
     last: Option<Picture>,
     references: VecDeque<(u8, u32)>,
     pub(crate) decoded: Vec<Decoded>,
@@ -68,6 +72,7 @@ impl Decoder {
             needs_keyframe: false,
             blocked_since: None,
             asked_at: None,
+            keyframe: None,
             last: None,
             references: VecDeque::new(),
             decoded: Vec::new(),
@@ -79,6 +84,10 @@ impl Decoder {
     pub(crate) fn receive(&mut self, now: Instant, seq: u64, got: Got) {
         if self.expected.is_some_and(|expected| seq < expected) {
             return;
+        }
+        let begins = got.part.is_some_and(|part| part.start && part.picture.key);
+        if begins || self.keyframe.is_some_and(|(time, _)| time == got.time) {
+            self.keyframe = Some((got.time, now));
         }
         self.packets.insert(seq, got);
         self.advance(now);
@@ -92,7 +101,8 @@ impl Decoder {
             self.advance(now);
         }
         let asked = self.asked_at.is_some_and(|at| now.saturating_duration_since(at) < REQUEST_INTERVAL);
-        let ask = self.needs_keyframe && self.blocked_since.is_some() && !asked;
+        let receives = self.keyframe.is_some_and(|(_, at)| now.saturating_duration_since(at) < RECEIVING_KEYFRAME);
+        let ask = self.needs_keyframe && self.blocked_since.is_some() && !asked && !receives;
         if ask {
             self.asked_at = Some(now);
         }
@@ -108,7 +118,15 @@ impl Decoder {
             let Some((first, last)) = next else { break };
             self.take(now, first, last);
         }
-        let waiting = self.packets.keys().next_back().is_some();
+        let waiting = match (self.expected, self.packets.keys().next_back()) {
+            (_, None) => false,
+            (Some(expected), Some(&highest)) if !self.needs_keyframe => {
+                // One whose packets come one after the other is on its way.
+                let there = self.packets.range(expected..).count() as u64;
+                there < highest + 1 - expected
+            }
+            _ => true,
+        };
         match (waiting, self.blocked_since) {
             (true, None) => self.blocked_since = Some(now),
             (false, _) => self.blocked_since = None,

@@ -1,7 +1,7 @@
 //! What a model client sends: audio each 20 ms, video in simulcast and temporal layers, sender reports, retransmissions.
 
 use crate::media::{self, Mark, Picture};
-use crate::scenario::VideoPlan;
+use crate::scenario::{AudioPlan, VideoPlan};
 use consilium_benches::random::Random;
 use consilium_media_core::ids::{ExtSeqNo, Mid, PayloadType, Rid, RtpTime, SeqNo, Ssrc, TrackId};
 use consilium_media_core::params::{
@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 pub(crate) const OPUS: u8 = 111;
+pub(crate) const RED: u8 = 63;
 pub(crate) const VP8: u8 = 96;
 pub(crate) const VP8_RTX: u8 = 97;
 const AUDIO_INTERVAL: Duration = Duration::from_millis(20);
@@ -23,15 +24,9 @@ const AUDIO_INTERVAL: Duration = Duration::from_millis(20);
 const DTX_INTERVAL: Duration = Duration::from_millis(400);
 /// A talk spurt and the pause after it.
 const SPURT: Duration = Duration::from_millis(1_200);
-/// Payload bytes of a packet: small, so that frames have several packets at low rates.
-const PAYLOAD_LEN_MAX: usize = 600;
-/// A keyframe is so many times as large.
-const KEYFRAME_SHARE: usize = 3;
 /// Packets kept for retransmission.
 const HISTORY_MAX: usize = 400;
 const RIDS: [&[u8]; 3] = [b"q", b"h", b"f"];
-/// Bits per second by layer.
-pub(crate) const LAYER_RATES_BPS: [u64; 3] = [80_000, 200_000, 500_000];
 
 pub(crate) fn extensions() -> Vec<ExtensionId> {
     [
@@ -180,10 +175,12 @@ impl OutStream {
 struct Audio {
     stream: OutStream,
     track: TrackId,
-    dtx: bool,
+    plan: AudioPlan,
     began: Instant,
     next: Instant,
     time_base: u32,
+    /// What the last packet carried, to be repeated.
+    last: Vec<u8>,
     /// When each packet was sent, by its number.
     sent: Vec<Instant>,
 }
@@ -234,20 +231,21 @@ impl Publisher {
     pub(crate) fn publish(
         &mut self,
         client: usize,
-        audio: Option<bool>,
+        audio: Option<AudioPlan>,
         video: Option<VideoPlan>,
         by_ssrc: bool,
         now: Instant,
     ) -> Vec<ReceiveSection> {
         self.by_ssrc = by_ssrc;
         let base = 0x1000_0000 + client as u32 * 0x100;
-        self.audio = audio.map(|dtx| Audio {
-            stream: OutStream::new(b"0", OPUS, base, 48_000, &mut self.random),
+        self.audio = audio.map(|plan| Audio {
+            stream: OutStream::new(b"0", if plan.redundant { RED } else { OPUS }, base, 48_000, &mut self.random),
             track: audio_track(client),
-            dtx,
+            plan,
             began: now,
             next: now,
             time_base: self.random.next_u64() as u32,
+            last: Vec::new(),
             sent: Vec::new(),
         });
         self.video = video.map(|plan| Video {
@@ -349,9 +347,11 @@ impl Publisher {
 
     /// `true` when it is ours.
     pub(crate) fn handle_keyframe_request(&mut self, media: Ssrc) -> bool {
-        let mut layers = self.video.iter_mut().flat_map(|video| &mut video.layers);
-        let Some(layer) = layers.find(|layer| layer.stream.ssrc == media.get()) else { return false };
-        layer.wants_keyframe = true;
+        let Some(video) = &mut self.video else { return false };
+        let Some(asked) = video.layers.iter().position(|layer| layer.stream.ssrc == media.get()) else { return false };
+        for (index, layer) in video.layers.iter_mut().enumerate() {
+            layer.wants_keyframe |= index == asked || video.plan.keyframes_together;
+        }
         true
     }
 
@@ -373,15 +373,20 @@ impl Audio {
     fn send(&mut self, wire: &mut Wire, srtp: &SrtpOutbound, random: &mut Random) {
         let at = self.next;
         let since = at.saturating_duration_since(self.began);
-        let silent = self.dtx && since.as_millis() / SPURT.as_millis() % 2 == 1;
+        let silent = self.plan.dtx && since.as_millis() / SPURT.as_millis() % 2 == 1;
         let time = self.time_base.wrapping_add((since.as_micros() * 48 / 1_000) as u32);
         let number = self.sent.len() as u32;
         let mark =
             Mark { track: self.track.get() as u32, layer: 0, frame: number, reference: number, index: 0, count: 1 };
-        let len = if silent { 20 } else { 60 + random.below(60) };
+        let (least, more) = self.plan.payload_bytes;
+        let len = if silent { 20 } else { least + random.below(more) };
         let voice = if silent { Voice::Inactive } else { Voice::Active };
         let level = AudioLevel { voice, level: if silent { 100 } else { 20 + random.below(20) as u8 } }.to_bytes();
-        let payload = media::audio_payload(&mark, len);
+        let mut payload = media::audio_payload(&mark, len);
+        if self.plan.redundant {
+            let last = std::mem::replace(&mut self.last, payload);
+            payload = media::redundant_payload(OPUS, &last, &self.last);
+        }
         self.stream.send(wire, srtp, (at, time), false, &[(1, &level)], payload);
         self.sent.push(at);
         self.next = at + if silent { DTX_INTERVAL } else { AUDIO_INTERVAL };
@@ -393,9 +398,9 @@ impl Video {
         let at = self.next;
         let since = at.saturating_duration_since(self.began);
         for (index, layer) in self.layers.iter_mut().enumerate() {
-            let bytes = LAYER_RATES_BPS[index] as usize / 8 / self.plan.fps as usize;
+            let bytes = self.plan.rates_bps[index] as usize / 8 / self.plan.fps as usize;
             let bytes = bytes * (70 + random.below(60)) / 100;
-            layer.send(wire, srtp, (at, since), (self.track, index as u8), self.plan.temporal, bytes);
+            layer.send(wire, srtp, (at, since), (self.track, index as u8), &self.plan, bytes);
         }
         self.frames += 1;
         self.next = self.began + Duration::from_secs(1) * self.frames / self.plan.fps;
@@ -410,7 +415,7 @@ impl Layer {
         srtp: &SrtpOutbound,
         (at, since): (Instant, Duration),
         (track, layer): (TrackId, u8),
-        temporal: u8,
+        plan: &VideoPlan,
         bytes: usize,
     ) {
         let key = std::mem::take(&mut self.wants_keyframe);
@@ -419,7 +424,7 @@ impl Layer {
         }
         let frame = self.frame;
         // Of two and three temporal layers, as libvpx has them.
-        let (tid, reference) = match (temporal, self.position % 4) {
+        let (tid, reference) = match (plan.temporal, self.position % 4) {
             (1, _) | (2, 0 | 2) | (_, 0) => (0, self.newest[0]),
             (2, _) => (1, self.newest[0]),
             (_, 2) => (1, self.newest[0]),
@@ -438,8 +443,8 @@ impl Layer {
         self.picture = (self.picture + 1) & 0x7fff;
         self.frame += 1;
         self.position += 1;
-        let bytes = if key { bytes * KEYFRAME_SHARE } else { bytes };
-        let count = bytes.div_ceil(PAYLOAD_LEN_MAX).max(1);
+        let bytes = if key { bytes * plan.keyframe_factor } else { bytes };
+        let count = bytes.div_ceil(plan.payload_bytes_max).max(1);
         let time = self.time_base.wrapping_add((since.as_micros() * 90 / 1_000) as u32);
         for index in 0..count {
             let mark =
@@ -451,20 +456,21 @@ impl Layer {
 }
 
 fn audio_section(audio: &Audio) -> ReceiveSection {
-    let codec = CodecParameters {
-        payload_type: payload_type(OPUS),
-        codec: Codec::Opus,
+    let of = |number: u8, codec: Codec| CodecParameters {
+        payload_type: payload_type(number),
+        codec,
         clock_rate: 48_000,
         rtx: None,
         nack: false,
         fir_only: false,
     };
+    let redundant = audio.plan.redundant.then(|| of(RED, Codec::Red));
     ReceiveSection {
         mid: Mid::new(b"0").unwrap(),
         kind: MediaKind::Audio,
         content: Content::Motion,
         track: Some(audio.track),
-        codecs: vec![codec],
+        codecs: redundant.into_iter().chain([of(OPUS, Codec::Opus)]).collect(),
         extensions: extensions(),
         encodings: vec![Encoding { rid: None, ssrc: Some(Ssrc::new(audio.stream.ssrc)), rtx_ssrc: None, layer: 0 }],
     }
@@ -492,7 +498,7 @@ fn video_section(video: &Video, by_ssrc: bool) -> ReceiveSection {
     ReceiveSection {
         mid: Mid::new(b"1").unwrap(),
         kind: MediaKind::Video,
-        content: Content::Motion,
+        content: video.plan.content,
         track: Some(video.track),
         codecs: vec![codec],
         extensions: extensions(),

@@ -1,8 +1,9 @@
 //! What a model client receives and says about it: receiver reports, NACKs, requests for keyframes, transport-wide feedback.
 
 use super::decoder::{Decoder, Got};
-use super::publish::{OPUS, VP8, VP8_RTX};
+use super::publish::{OPUS, RED, VP8, VP8_RTX};
 use crate::media::{self, Mark};
+use consilium_media_core::codec::red;
 use consilium_media_core::ids::{ExtSeqNo, SeqNo, Ssrc};
 use consilium_media_core::params::MediaKind;
 use consilium_media_core::wire::ext::TransportCc;
@@ -111,6 +112,7 @@ impl Receiver {
         };
         let repaired = stream.announced.rtx == Some(ssrc);
         let wanted = match (stream.announced.kind, repaired) {
+            (MediaKind::Audio, _) if rtp.payload_type().get() == RED => RED,
             (MediaKind::Audio, _) => OPUS,
             (MediaKind::Video, false) => VP8,
             (MediaKind::Video, true) => VP8_RTX,
@@ -233,6 +235,8 @@ impl InStream {
         self.received += 1;
         match self.announced.kind {
             MediaKind::Audio => {
+                let is_redundant = rtp.payload_type().get() == RED;
+                let payload = if is_redundant { red::primary(payload).unwrap().0 } else { payload };
                 let mark = media::read_audio(payload)?;
                 self.heard.push((now, mark.frame));
                 Some(mark)

@@ -123,6 +123,11 @@ impl Bandwidth {
         self.estimator.as_ref().and_then(|estimator| estimator.losses.mean()).or(self.reported_loss)
     }
 
+    /// As [`Self::downlink_loss`], of what no queue was to blame for; 0 while that is not known.
+    pub fn own_loss(&self) -> f64 {
+        self.estimator.as_ref().and_then(|estimator| estimator.own_loss).unwrap_or(0.0)
+    }
+
     /// Mean time from a packet's departure to the feedback about it: the round trip and what the receiver waits.
     pub fn response_time(&self) -> Option<Duration> {
         let estimator = self.estimator.as_ref()?;
@@ -139,6 +144,11 @@ impl Bandwidth {
     pub fn pace_bps(&self, now: Instant) -> Option<u64> {
         let estimator = self.estimator.as_ref()?;
         estimator.rate.is_limited(estimator.at_us(now)).then_some((estimator.rate.bps * PACE_FACTOR) as u64)
+    }
+
+    /// The path was seen to be full for the first time a moment ago: the estimate is lower than what it will settle at.
+    pub fn is_newly_limited(&self, now: Instant) -> bool {
+        self.estimator.as_ref().is_some_and(|estimator| estimator.rate.is_newly_limited(estimator.at_us(now)))
     }
 
     /// Transport-wide feedback came. `false` for a message that cannot be true; it changes nothing.
@@ -200,6 +210,10 @@ struct Estimator {
     offered: RateMeter,
     losses: LossMeter,
     loss_control: LossControl,
+    /// As `losses`, of the time without a queue.
+    own_loss: Option<f64>,
+    /// Of the last windows, if they were without a queue: what filled a queue was lost before that was seen.
+    own_loss_next: [Option<f64>; 2],
     prober: Prober,
     clock: ArrivalClock,
     feedback_us: Option<u64>,
@@ -220,6 +234,8 @@ impl Estimator {
             offered: RateMeter::default(),
             losses: LossMeter::default(),
             loss_control: LossControl::default(),
+            own_loss: None,
+            own_loss_next: [None; 2],
             prober: Prober::default(),
             clock: ArrivalClock::default(),
             feedback_us: None,
@@ -353,6 +369,11 @@ impl Estimator {
                 is_busy: std::mem::take(&mut self.was_busy),
                 is_application_limited: seen.is_application_limited(self.rate.bps),
             };
+            let [before, last] = self.own_loss_next;
+            self.own_loss_next = if at.is_busy { [None; 2] } else { [last, Some(loss)] };
+            if let Some(loss) = before.filter(|_| !at.is_busy) {
+                self.own_loss = Some(self.own_loss.map_or(loss, |mean| (mean + loss) / 2.0));
+            }
             if let Some(bps) = self.loss_control.judge(loss, &at) {
                 if bps < self.rate.bps {
                     self.prober.fell(now_us);

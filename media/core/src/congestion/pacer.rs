@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 pub(super) const PACE_FACTOR: f64 = 1.1;
 /// What leaves together, so that trains stay trains.
 const BURST: Duration = Duration::from_millis(5);
-/// Nothing waits longer: with more in the queue it leaves faster. A second is what the ingress cache keeps.
-const WAIT_MAX: Duration = Duration::from_millis(500);
+/// What would have to wait longer at the rate is dropped: nobody waits for a picture for so long, and the ingress cache would
+/// have lost it. Nothing leaves faster because much waits: a keyframe of a shared screen is seconds of a megabit, and what hurried
+/// filled the queue of the path, where audio waited, parts of the keyframe were lost, and the next one did the same.
+const BACKLOG_MAX: Duration = Duration::from_secs(4);
 /// Packets that wait; a keyframe of 1080p has 200. Those beyond are dropped.
 const PACKETS_MAX: usize = 1_024;
 
 pub struct Pacer<T> {
     queue: VecDeque<(T, usize)>,
     bytes: usize,
-    /// The most that waited since nothing did.
-    bytes_most: usize,
     bps: Option<u64>,
     /// When all that left so far has passed at the rate.
     free_at: Option<Instant>,
@@ -27,7 +27,7 @@ pub struct Pacer<T> {
 
 impl<T> Default for Pacer<T> {
     fn default() -> Self {
-        Self { queue: VecDeque::new(), bytes: 0, bytes_most: 0, bps: None, free_at: None }
+        Self { queue: VecDeque::new(), bytes: 0, bps: None, free_at: None }
     }
 }
 
@@ -49,12 +49,12 @@ impl<T> Pacer<T> {
 
     /// `false` when too many wait; nothing is kept then.
     pub fn push(&mut self, item: T, len: usize) -> bool {
-        if self.queue.len() >= PACKETS_MAX {
+        let is_late = |bps: u64| (self.bytes + len) as f64 * 8.0 > bps as f64 * BACKLOG_MAX.as_secs_f64();
+        if self.queue.len() >= PACKETS_MAX || self.bps.is_some_and(is_late) {
             return false;
         }
         self.queue.push_back((item, len));
         self.bytes += len;
-        self.bytes_most = self.bytes_most.max(self.bytes);
         true
     }
 
@@ -65,17 +65,26 @@ impl<T> Pacer<T> {
         }
         let (item, len) = self.queue.pop_front()?;
         self.bytes -= len;
-        if self.queue.is_empty() {
-            self.bytes_most = 0;
-        }
         Some(item)
+    }
+
+    /// Whether something of this kind waits.
+    pub fn holds(&self, is: impl Fn(&T) -> bool) -> bool {
+        self.queue.iter().any(|(item, _)| is(item))
+    }
+
+    /// Drops what waits and is not to be kept; returns how many.
+    pub fn retain(&mut self, keep: impl Fn(&T) -> bool) -> usize {
+        let before = self.queue.len();
+        self.queue.retain(|(item, _)| keep(item));
+        self.bytes = self.queue.iter().map(|(_, len)| len).sum();
+        before - self.queue.len()
     }
 
     /// A packet left.
     pub fn note(&mut self, now: Instant, len: usize) {
         let Some(bps) = self.bps else { return };
-        let bps = (self.bytes_most as f64 * 8.0 / WAIT_MAX.as_secs_f64()).max(bps as f64);
-        let takes = Duration::from_secs_f64(len as f64 * 8.0 / bps);
+        let takes = Duration::from_secs_f64(len as f64 * 8.0 / bps as f64);
         self.free_at = Some(self.free_at.map_or(now, |at| at.max(now)) + takes);
     }
 
@@ -139,13 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn a_long_queue_leaves_faster() {
+    fn what_would_have_to_wait_for_seconds_is_not_kept() {
         let mut pacer = Pacer::default();
         pacer.set_rate(Some(1_000_000));
-        let left = burst(&mut pacer, 500);
-        // At the rate alone it would be five seconds.
-        assert!(left[499] <= 510, "{}", left[499]);
-        assert!((90..110).contains(&left[100]), "{}", left[100]);
+        pacer.note(start(), LEN);
+        assert_eq!((0..500).filter(|n| pacer.push(*n, LEN)).count(), 400);
     }
 
     #[test]
@@ -160,6 +167,17 @@ mod tests {
         assert_eq!(pacer.next(t0), Some(t0));
         assert_eq!((pacer.pop(t0), pacer.pop(t0)), (Some(1), Some(2)));
         assert!(!pacer.is_active() && !pacer.must_wait(t0 + ms(1)));
+    }
+
+    #[test]
+    fn what_is_dropped_does_not_keep_others_waiting() {
+        let (mut pacer, t0) = (Pacer::default(), start());
+        pacer.set_rate(Some(1_000_000));
+        pacer.note(t0, LEN);
+        (0..20).for_each(|n| assert!(pacer.push(n, LEN)));
+        assert_eq!(pacer.retain(|n| *n == 19), 19);
+        assert_eq!(pacer.pop(t0 + ms(5)), Some(19));
+        assert!(!pacer.must_wait(t0 + ms(20)) && pacer.bytes == 0);
     }
 
     #[test]

@@ -33,6 +33,8 @@ const ACKED_MARGIN_BPS: f64 = 10_000.0;
 const NEAR: std::ops::Range<f64> = 0.6..1.2;
 /// For so long a path that was full counts as limited: probes come more often.
 const LIMITED_US: u64 = 30_000_000;
+/// After that for so long the estimate is what is left while a queue drains, and rises again.
+const NEWLY_LIMITED_US: u64 = 4_000_000;
 /// No longer pause is made up for by rising.
 const STEP_US_MAX: u64 = 500_000;
 /// Section 5.5 assumes a response time of the round trip and 100 ms.
@@ -82,11 +84,22 @@ pub(super) struct RateControl {
     ceiling_bps: Option<f64>,
     /// When the path was last seen to be full.
     full_us: Option<u64>,
+    /// Since when it counts as limited without a break.
+    limited_since_us: Option<u64>,
 }
 
 impl RateControl {
     pub(super) fn new(bps: f64, bounds: std::ops::RangeInclusive<f64>) -> Self {
-        Self { bps, bounds, updated_us: None, decreased_us: None, congested_us: None, ceiling_bps: None, full_us: None }
+        Self {
+            bps,
+            bounds,
+            updated_us: None,
+            decreased_us: None,
+            congested_us: None,
+            ceiling_bps: None,
+            full_us: None,
+            limited_since_us: None,
+        }
     }
 
     /// `true` when the estimate fell because of a queue.
@@ -119,7 +132,7 @@ impl RateControl {
         }
         self.decreased_us = Some(seen.now_us);
         self.ceiling_bps = Some(arrived);
-        self.full_us = Some(seen.now_us);
+        self.note_full(seen.now_us);
         let falls = bps < self.bps;
         if falls {
             self.set(bps);
@@ -149,12 +162,25 @@ impl RateControl {
     /// A probe arrived at `bps`; `is_full` when the path did not carry more.
     pub(super) fn probed(&mut self, now_us: u64, bps: f64, is_full: bool) {
         if is_full {
-            self.full_us = Some(now_us);
+            self.note_full(now_us);
         }
         if bps > self.bps {
             self.ceiling_bps = is_full.then_some(bps);
             self.set(bps);
         }
+    }
+
+    fn note_full(&mut self, now_us: u64) {
+        if !self.is_limited(now_us) {
+            self.limited_since_us = Some(now_us);
+        }
+        self.full_us = Some(now_us);
+    }
+
+    /// It counts as limited, and did not so long ago: what it carries is not known well.
+    pub(super) fn is_newly_limited(&self, now_us: u64) -> bool {
+        let since = self.limited_since_us.filter(|_| self.is_limited(now_us));
+        since.is_some_and(|at| now_us < at + NEWLY_LIMITED_US)
     }
 
     /// The path was seen to be full of late.

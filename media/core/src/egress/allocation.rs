@@ -1,10 +1,11 @@
 //! Who gets how much of a subscriber's bandwidth: layers of video, by rank. Pure arithmetic over rates.
 //!
-//! Audio is taken off before; it is never left out. First everybody gets the least there is of their picture, in the order
-//! of their ranks; then, rank by rank, those of one rank rise together, one rung at a time, while the budget lasts. Who does
-//! not even get the least is stalled, and told so, rather than left with a picture that freezes.
+//! Audio is taken off before; it is never left out. First everybody gets what their picture is worth nothing without, or else
+//! the least there is of it, in the order of their ranks; then, rank by rank, those of one rank rise together, one rung at a
+//! time, while the budget lasts. Who does not even get the least is stalled, and told so, rather than left with a picture that
+//! freezes.
 
-use crate::params::LayerLimit;
+use crate::params::{Content, LayerLimit};
 use smallvec::SmallVec;
 
 /// Rungs of a track: four encodings, the lowest with four temporal layers.
@@ -14,6 +15,11 @@ const RUNGS_INLINE: usize = 8;
 const RISE_MARGIN_PERCENT: u64 = 110;
 /// To stay where it is, it needs this much, in percent: congestion control answers a real shortage, noise is none.
 const STAY_MARGIN_PERCENT: u64 = 92;
+/// The same for a shared screen, which goes on in its size with as much, also where it becomes slower: the keyframe with which it
+/// becomes smaller, or large again, is seconds of a narrow path, more than its pictures come late until the estimate is right.
+const STAY_DETAIL_MARGIN_PERCENT: u64 = 75;
+/// The same while it is not known well what the path carries: what does not fit waits before the path, not in it.
+const UNCERTAIN_DETAIL_MARGIN_PERCENT: u64 = 30;
 /// The same right after it rose: a larger picture begins with a keyframe, which fills a queue for a moment.
 const SETTLING_MARGIN_PERCENT: u64 = 70;
 
@@ -31,10 +37,15 @@ pub struct Candidate {
     pub rank: u8,
     /// From the least to all that is wanted. Empty for a track that sends nothing.
     pub rungs: SmallVec<[Rung; RUNGS_INLINE]>,
+    /// The rung that it has before those of later ranks have anything: of a shared screen, one that can be read.
+    pub essential: usize,
     /// All that is wanted, in bits per second, also while nothing more is given.
     pub wanted_bps: u64,
     /// It rose a moment ago.
     pub is_settling: bool,
+    pub content: Content,
+    /// The budget may be much too low, for a moment.
+    pub is_uncertain: bool,
     /// The rung it has now.
     pub current: Option<usize>,
 }
@@ -42,8 +53,14 @@ pub struct Candidate {
 impl Candidate {
     /// What it takes to be on a rung, in bits per second.
     fn cost(&self, rung: usize) -> u64 {
+        let spatial = |rung: usize| self.rungs.get(rung).map(|rung| rung.layers.spatial);
         let percent = match self.current {
             Some(current) if rung == current && self.is_settling => SETTLING_MARGIN_PERCENT,
+            Some(current)
+                if rung <= current && self.content == Content::Detail && spatial(rung) == spatial(current) =>
+            {
+                if self.is_uncertain { UNCERTAIN_DETAIL_MARGIN_PERCENT } else { STAY_DETAIL_MARGIN_PERCENT }
+            }
             Some(current) if rung == current => STAY_MARGIN_PERCENT,
             Some(current) if rung < current => 100,
             _ => RISE_MARGIN_PERCENT,
@@ -59,8 +76,11 @@ pub fn allocate(budget_bps: u64, candidates: &[Candidate]) -> Vec<Option<usize>>
     let mut order: Vec<usize> = (0..candidates.len()).filter(|&index| !candidates[index].rungs.is_empty()).collect();
     order.sort_by_key(|&index| candidates[index].rank);
     for &index in &order {
-        if let Some(rest) = left.checked_sub(candidates[index].cost(0)) {
-            (left, rungs[index]) = (rest, Some(0));
+        let candidate = &candidates[index];
+        let first = (0..=candidate.essential.min(candidate.rungs.len() - 1)).rev();
+        let fits = |rung: usize| Some((left.checked_sub(candidate.cost(rung))?, Some(rung)));
+        if let Some(given) = first.filter_map(fits).next() {
+            (left, rungs[index]) = given;
         }
     }
     for group in order.chunk_by(|&a, &b| candidates[a].rank == candidates[b].rank) {
@@ -109,6 +129,31 @@ mod tests {
         assert_eq!(allocate(1_050_000, &all), [Some(0), Some(1), Some(0), Some(0)]);
         assert_eq!(allocate(500_000, &all), [Some(0), Some(0), None, None]);
         assert_eq!(allocate(50_000, &all), [None; 4]);
+    }
+
+    #[test]
+    fn what_a_screen_needs_to_be_read_comes_before_the_least_of_others() {
+        let screen = Candidate { essential: 1, ..candidate(0, &[150, 300, 600]) };
+        let camera = candidate(1, &[120]);
+        let all = [camera.clone(), screen, camera];
+        assert_eq!(allocate(1_000_000, &all), [Some(0), Some(2), Some(0)]);
+        assert_eq!(allocate(600_000, &all), [Some(0), Some(1), Some(0)]);
+        assert_eq!(allocate(350_000, &all), [None, Some(1), None]);
+        assert_eq!(allocate(320_000, &all), [Some(0), Some(0), None], "less than that is no use, and leaves room");
+    }
+
+    #[test]
+    fn a_screen_becomes_slower_rather_than_smaller_while_it_nearly_fits() {
+        let rung =
+            |spatial, temporal, kbps: u64| Rung { layers: LayerLimit { spatial, temporal }, rate_bps: kbps * 1_000 };
+        let rungs = SmallVec::from_iter([rung(0, 9, 250), rung(1, 0, 300), rung(1, 1, 450), rung(1, 9, 700)]);
+        let mut screen =
+            Candidate { content: Content::Detail, essential: 3, current: Some(3), rungs, ..Default::default() };
+        let given = |screen: &Candidate, kbps: u64| allocate(kbps * 1_000, std::slice::from_ref(screen));
+        assert_eq!([given(&screen, 530), given(&screen, 400), given(&screen, 230)], [[Some(3)], [Some(2)], [Some(1)]]);
+        assert_eq!(given(&screen, 220), [None]);
+        screen.current = Some(0);
+        assert_eq!([given(&screen, 320), given(&screen, 340), given(&screen, 500)], [[Some(0)], [Some(1)], [Some(2)]]);
     }
 
     #[test]

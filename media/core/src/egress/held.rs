@@ -3,7 +3,7 @@
 use crate::drops::DropReason;
 use crate::egress::packet::{Packet, PacketInfo};
 use crate::egress::subscription::Outgoing;
-use crate::ids::Ssrc;
+use crate::ids::{RtpTime, Ssrc};
 use crate::ingress::track::Track;
 use crate::worker::keys::SubscriptionKey;
 
@@ -19,6 +19,11 @@ impl Held {
     pub fn new(subscription: SubscriptionKey, track: &Track, info: &PacketInfo, outgoing: Outgoing) -> Self {
         let ssrc = track.streams.get(info.stream).and_then(|stream| stream.ssrc);
         Self { subscription, outgoing, info: *info, ssrc }
+    }
+
+    /// The time of its picture, by its publisher.
+    pub fn time(&self) -> RtpTime {
+        self.info.timestamp
     }
 
     /// The packet, unless it is gone meanwhile.

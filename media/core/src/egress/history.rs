@@ -70,6 +70,13 @@ impl History {
         self.runs.clear();
     }
 
+    /// As [`Self::forget`], while the same source goes on.
+    pub fn restart(&mut self) {
+        let (Some(highest), Some(run)) = (self.highest, self.runs.back().copied()) else { return };
+        self.runs.clear();
+        self.runs.push_back(Run { first: run.first.max(ExtSeqNo::new(highest.get() + 1)), ..run });
+    }
+
     /// As [`Self::forget`], for what was sent of one stream.
     pub fn forget_stream(&mut self, stream: usize) {
         for run in self.runs.iter_mut().filter(|run| run.stream == Some(stream as u8)) {
@@ -175,6 +182,18 @@ mod tests {
         assert_eq!(resend(&mut history, 5), Some((5, 5, 0)));
         history.forget();
         assert_eq!(resend(&mut history, 25), None);
+    }
+
+    #[test]
+    fn what_was_sent_before_a_restart_is_not_sent_again_and_what_follows_is() {
+        let mut history = history(&[(0, 0, 0), (10, 1, 0)], 30);
+        history.restart();
+        assert_eq!(resend(&mut history, 30), None);
+        history.record(number(31));
+        assert_eq!(resend(&mut history, 31), Some((31, 30, 0)));
+        history.begin_run(number(40), shift(2), 0);
+        history.record(number(45));
+        assert_eq!((resend(&mut history, 35), resend(&mut history, 41)), (Some((35, 34, 0)), Some((41, 39, 0))));
     }
 
     #[test]

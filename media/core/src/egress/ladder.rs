@@ -14,6 +14,9 @@ use std::time::Instant;
 /// lines.
 const NOMINAL_BPS: [u64; SPATIAL_MAX] = [120_000, 400_000, 1_500_000, 2_500_000];
 
+/// A shared screen as slow as this, in pictures per 1,000 seconds, still shows what happens on it.
+const READABLE_RATE: u64 = 5_000;
+
 type Rungs = SmallVec<[Rung; 8]>;
 
 /// One size of the picture.
@@ -43,6 +46,17 @@ impl Track {
     /// The rungs within `limit`; a track whose live encodings are all above it has the lowest of them.
     pub fn rungs(&self, now: Instant, limit: LayerLimit) -> Rungs {
         rungs(&self.levels(now, limit), self.content)
+    }
+
+    /// The rung, of those that [`Self::rungs`] returned, without which the picture is worth little: of a screen, the slowest of
+    /// its full size that is fast enough. A camera has none.
+    pub fn essential(&self, rungs: &[Rung]) -> usize {
+        let (Content::Detail, Some(top)) = (self.content, rungs.last()) else { return 0 };
+        let full = |rung: &Rung| rung.layers.spatial == top.layers.spatial;
+        let stream = self.streams.iter().find(|stream| self.streams.len() == 1 || stream.layer == top.layers.spatial);
+        let is_fast =
+            |rung: &Rung| stream.is_none_or(|stream| stream.rates.picture_rate(rung.layers.temporal) >= READABLE_RATE);
+        rungs.iter().position(|rung| full(rung) && is_fast(rung)).unwrap_or(rungs.len() - 1)
     }
 
     /// From the smallest up.

@@ -6,6 +6,7 @@ use crate::codec::av1::TemplateLayers;
 use crate::codec::{self, vp8, vp9};
 use crate::egress::rewrite::Picture;
 use crate::ids::{ExtSeqNo, PayloadType, RtpTime};
+use crate::ingress::rate::Part;
 use crate::ingress::track::Track;
 use crate::params::{Codec, HeaderExtension};
 use crate::wire::rtp::RtpPacket;
@@ -150,6 +151,18 @@ impl PacketInfo {
     /// Without padding.
     pub fn payload_len(&self) -> usize {
         usize::from(self.payload.len)
+    }
+
+    /// What it adds to its layer's rate.
+    pub fn part(&self) -> Part {
+        Part {
+            time: self.timestamp,
+            spatial: self.spatial_id.unwrap_or(0),
+            temporal: self.temporal_id.unwrap_or(0),
+            keyframe: self.keyframe,
+            is_newest: self.is_newest,
+            len: self.payload_len(),
+        }
     }
 
     /// Sent to probe the path, with nothing in it.

@@ -37,7 +37,11 @@ pub struct Subscription {
     pub current: Option<usize>,
     /// The encoding that is to be forwarded from its next keyframe on.
     pub target: Option<usize>,
+    /// Nothing more of the current encoding leaves: it would only keep its successor waiting.
+    given_up: bool,
     pub history: History,
+    /// Of the newest keyframe that went its way, by its publisher.
+    pub keyframe_time: Option<RtpTime>,
     /// For sender reports: what went out, retransmissions apart.
     pub packets_sent: u32,
     pub octets_sent: u32,
@@ -60,6 +64,8 @@ pub struct Subscription {
     /// The mapping used last: packets of a track rarely change their payload type.
     recent: Option<PayloadMapping>,
     payloads: Vec<PayloadMapping>,
+    /// How redundant audio was to leave by what was negotiated, while its redundancy is left out.
+    redundant: Option<PayloadMapping>,
     /// By payload type: index into `payloads` plus one.
     payload_index: Box<[u8; 128]>,
     extension_ids: [u8; EXTENSIONS],
@@ -107,7 +113,9 @@ impl Subscription {
             priority: 0,
             current: None,
             target: None,
+            given_up: false,
             history: History::default(),
+            keyframe_time: None,
             packets_sent: 0,
             octets_sent: 0,
             last_sent: None,
@@ -122,6 +130,7 @@ impl Subscription {
             skipped_picture: None,
             recent: None,
             payloads: Vec::new(),
+            redundant: None,
             payload_index: Box::new([0; 128]),
             extension_ids: [0; EXTENSIONS],
         };
@@ -139,7 +148,44 @@ impl Subscription {
         for extension in &send.extensions {
             self.extension_ids[extension.extension as usize] = extension.id;
         }
+        (self.recent, self.redundant) = (None, None);
+    }
+
+    /// Whether redundant audio (RFC 2198) leaves as it came, or its primary block alone, as the Opus that it is. Where the
+    /// subscriber cannot have both, nothing changes.
+    pub fn set_redundancy(&mut self, track: &Track, is_sent: bool) {
+        if is_sent == self.redundant.is_none() {
+            return;
+        }
+        let replacement = match (self.redundant.take(), track.redundant_audio()) {
+            (Some(full), _) => full,
+            (None, Some((red, opus))) => {
+                let (Some(full), Some(plain)) = (self.mapping(red), self.mapping(opus)) else { return };
+                if full.strip_red {
+                    return;
+                }
+                self.redundant = Some(full);
+                PayloadMapping { from: red, strip_red: true, ..plain }
+            }
+            (None, None) => return,
+        };
+        if let Some(mapping) = self.payloads.iter_mut().find(|mapping| mapping.from == replacement.from) {
+            *mapping = replacement;
+        }
         self.recent = None;
+        // Without RTX, what is sent again must be what it was, byte for byte: SRTP encrypts nothing else under its index.
+        self.history.restart();
+    }
+
+    /// Redundancy of this track was negotiated, whether it is sent now or not.
+    pub fn has_redundancy(&self, track: &Track) -> bool {
+        let negotiated = || self.mapping(track.redundant_audio()?.0).filter(|mapping| !mapping.strip_red);
+        self.redundant.is_some() || negotiated().is_some()
+    }
+
+    /// Redundancy is left out that could be sent.
+    pub fn leaves_out_redundancy(&self) -> bool {
+        self.redundant.is_some()
     }
 
     /// Goes on with another track: numbers and times continue, and nothing of the track before can be sent again.
@@ -172,6 +218,7 @@ impl Subscription {
     /// Forgets the current source: its next packet is a fresh start.
     pub fn detach(&mut self) {
         self.current = None;
+        self.given_up = false;
         self.history.forget();
     }
 
@@ -182,10 +229,22 @@ impl Subscription {
             None => None,
         };
         self.temporal_max = self.target.map_or(u8::MAX, |stream| self.temporal_within(track, stream));
-        if self.target.is_none() {
+        // What was given up goes on like anything that begins: with a keyframe.
+        if self.target.is_none() || self.given_up && self.target == self.current {
             self.current = None;
+            self.given_up = false;
         }
         self.is_waiting_for_keyframe() || self.waits_for_larger_picture(track)
+    }
+
+    /// The path cannot carry the current encoding, and another is to take over: nothing more of this one is sent, nor sent
+    /// again. `false` when there is none, or it stays.
+    pub fn give_up(&mut self) -> bool {
+        self.given_up |= self.is_waiting_for_keyframe() && self.current.is_some();
+        if self.given_up {
+            self.history.forget();
+        }
+        self.given_up
     }
 
     /// What the subscriber asked for, as far as its path carries it.
@@ -253,6 +312,11 @@ impl Subscription {
         self.recent = Some(mapping);
         if self.current != Some(packet.stream) {
             self.start(now, track, packet, wanted)?;
+        } else if self.given_up {
+            return Err(DropReason::OtherLayer);
+        }
+        if packet.keyframe {
+            self.keyframe_time = Some(packet.timestamp);
         }
         let blank = self.leaves_out(packet, wanted);
         if blank && packet.is_newest {
@@ -307,6 +371,7 @@ impl Subscription {
         };
         self.rewriter.take_over(now, &source);
         self.current = Some(packet.stream);
+        self.given_up = false;
         self.begin_run(packet.stream);
         self.layers = wanted;
         self.layers_before = [None; LAYER_CHANGES];

@@ -121,6 +121,12 @@ impl Track {
         self.codecs.iter().find(|codec| codec.rtx == Some(payload_type))
     }
 
+    /// Of redundant audio: its payload type, and that of what it repeats.
+    pub fn redundant_audio(&self) -> Option<(PayloadType, PayloadType)> {
+        let of = |codec: Codec| self.codecs.iter().find(|known| known.codec == codec).map(|known| known.payload_type);
+        of(Codec::Red).zip(of(Codec::Opus))
+    }
+
     pub fn extension(&self, id: u8) -> Option<HeaderExtension> {
         self.extensions[usize::from(id)]
     }

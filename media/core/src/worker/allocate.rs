@@ -22,8 +22,23 @@ const AUDIO_OVERHEAD_BPS: u64 = 16_000;
 const VIDEO_OVERHEAD_PERCENT: u64 = 104;
 /// What an audio track is taken to need before it was measured: Opus as browsers send it.
 const AUDIO_NOMINAL_BPS: u64 = 32_000;
+/// Where so much waits on the path, an encoding that is to be left is not sent until the smaller one comes.
+const GIVE_UP_QUEUE: Duration = Duration::from_millis(100);
 /// Who spoke so recently is shown before others: pauses between sentences and short answers pass.
 const SPOKE_WITHIN: Duration = Duration::from_secs(5);
+
+/// When redundancy of audio is left out: with less lost than this where no queue is, and more wanted than this share of the estimate.
+struct Spare {
+    loss_max: f64,
+    room_percent: u64,
+}
+
+impl Spare {
+    /// Fewer losses are concealed without anybody noticing, and bursts are none of these.
+    const BEGINS: Self = Self { loss_max: 0.02, room_percent: 100 };
+    /// Some way from where it began, so that it does not come and go.
+    const GOES_ON: Self = Self { loss_max: 0.04, room_percent: 90 };
+}
 
 /// Ranks of video, the smaller first; a client's own priorities come before them.
 const RANK_PRIORITY_MAX: u8 = 99;
@@ -84,7 +99,12 @@ impl Worker {
         let keys = std::mem::take(&mut peer.subscriptions);
         let video: Vec<(SubscriptionKey, Candidate)> =
             keys.iter().filter_map(|key| self.candidate(now, *key)).collect();
-        let audio_bps: u64 = keys.iter().filter_map(|key| self.audio_bps(now, *key, numbered_only)).sum();
+        let wanted_bps: u64 = video.iter().map(|(_, candidate)| candidate.wanted_bps).sum();
+        let (audio, spared) = self.audio_bps(now, &keys, numbered_only);
+        let is_spared =
+            estimate_bps.is_some_and(|bps| self.spares_redundancy(now, (key, &keys), audio + wanted_bps, bps));
+        self.set_redundancy(&keys, !is_spared);
+        let audio_bps = if is_spared { audio - spared } else { audio };
         if let Some(peer) = self.peers.get_mut(key) {
             peer.subscriptions = keys;
         }
@@ -102,14 +122,15 @@ impl Worker {
                 self.allow(now, key, rung.or(least).map(|rung| candidate.rungs[rung].layers), out);
             }
         }
-        let wanted_bps = audio_bps + candidates.iter().map(|candidate| candidate.wanted_bps).sum::<u64>();
-        self.set_wanted(key, wanted_bps);
+        self.set_wanted(key, audio + wanted_bps);
     }
 
     fn candidate(&self, now: Instant, key: SubscriptionKey) -> Option<(SubscriptionKey, Candidate)> {
         let subscription = self.subscriptions.get(key)?;
         let track = self.tracks.get(subscription.track).filter(|track| track.kind == MediaKind::Video)?;
-        let mut candidate = Candidate { rank: self.rank(now, subscription, track), ..Candidate::default() };
+        let (rank, content) = (self.rank(now, subscription, track), track.content);
+        let is_uncertain = self.peers.get(subscription.peer).is_some_and(|peer| peer.bandwidth.is_newly_limited(now));
+        let mut candidate = Candidate { rank, content, is_uncertain, ..Candidate::default() };
         if subscription.paused || track.muted {
             return Some((key, candidate));
         }
@@ -117,6 +138,7 @@ impl Worker {
         for rung in &mut candidate.rungs {
             rung.rate_bps = rung.rate_bps * VIDEO_OVERHEAD_PERCENT / 100;
         }
+        candidate.essential = track.essential(&candidate.rungs);
         candidate.is_settling = subscription.patience.is_settling(now);
         candidate.wanted_bps = candidate.rungs.last().map_or(0, |rung| rung.rate_bps);
         candidate.current =
@@ -138,15 +160,50 @@ impl Worker {
         }
     }
 
-    fn audio_bps(&self, now: Instant, key: SubscriptionKey, numbered_only: bool) -> Option<u64> {
-        let subscription = self.subscriptions.get(key).filter(|subscription| !subscription.paused)?;
-        if numbered_only && subscription.extension_id(HeaderExtension::TransportCc) == 0 {
-            return None;
+    /// What the audio of these subscriptions takes with its redundancy, and how much of that the redundancy is.
+    fn audio_bps(&self, now: Instant, keys: &[SubscriptionKey], numbered_only: bool) -> (u64, u64) {
+        let each = keys.iter().filter_map(|key| {
+            let subscription = self.subscriptions.get(*key).filter(|subscription| !subscription.paused)?;
+            if numbered_only && subscription.extension_id(HeaderExtension::TransportCc) == 0 {
+                return None;
+            }
+            let track = self.tracks.get(subscription.track).filter(|track| track.kind == MediaKind::Audio)?;
+            let stream = track.streams.first().filter(|stream| stream.is_active(now))?;
+            let up_to =
+                |layer: usize| stream.rates.up_to(layer as u8, TEMPORAL_MAX as u8 - 1).unwrap_or(AUDIO_NOMINAL_BPS);
+            let (primary, all) = (up_to(0), up_to(SPATIAL_MAX - 1));
+            let redundancy = if subscription.has_redundancy(track) { all.saturating_sub(primary) } else { 0 };
+            Some((primary + redundancy + AUDIO_OVERHEAD_BPS, redundancy))
+        });
+        each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
+    /// Redundancy repairs losses. Where a path is full and loses little, it only takes room from pictures.
+    fn spares_redundancy(
+        &self,
+        now: Instant,
+        (key, keys): (PeerKey, &[SubscriptionKey]),
+        wanted_bps: u64,
+        estimate_bps: u64,
+    ) -> bool {
+        let Some(peer) = self.peers.get(key) else { return false };
+        let is_left_out = |key: &SubscriptionKey| {
+            self.subscriptions.get(*key).is_some_and(|subscription| subscription.leaves_out_redundancy())
+        };
+        let spare = if keys.iter().any(is_left_out) { Spare::GOES_ON } else { Spare::BEGINS };
+        let is_full = peer.bandwidth.pace_bps(now).is_some() && wanted_bps > estimate_bps * spare.room_percent / 100;
+        is_full && peer.bandwidth.own_loss() < spare.loss_max
+    }
+
+    fn set_redundancy(&mut self, keys: &[SubscriptionKey], is_sent: bool) {
+        let Self { tracks, subscriptions, .. } = self;
+        for key in keys {
+            let Some(subscription) = subscriptions.get_mut(*key) else { continue };
+            let audio = tracks.get(subscription.track).filter(|track| track.kind == MediaKind::Audio);
+            if let Some(track) = audio {
+                subscription.set_redundancy(track, is_sent);
+            }
         }
-        let track = self.tracks.get(subscription.track).filter(|track| track.kind == MediaKind::Audio)?;
-        let stream = track.streams.first().filter(|stream| stream.is_active(now))?;
-        let measured = stream.rates.up_to(SPATIAL_MAX as u8 - 1, TEMPORAL_MAX as u8 - 1);
-        Some(measured.unwrap_or(AUDIO_NOMINAL_BPS) + AUDIO_OVERHEAD_BPS)
     }
 
     /// Lets a subscription have these layers; `None` stalls it, and its subscriber is told.
@@ -162,11 +219,25 @@ impl Worker {
         }
         let (id, peer) = (subscription.id, subscription.peer);
         self.retarget(now, key, out);
+        if layers < before {
+            self.give_up(peer, key, layers.is_none());
+        }
         if before.is_some() != layers.is_some()
             && let Some(peer) = self.peers.get(peer)
         {
             let event = Event::SubscriptionStalled { subscription: id, peer: peer.id, stalled: layers.is_none() };
             self.events.push_back(RoomEvent { room: peer.room, event });
+        }
+    }
+
+    /// A subscription falls: where a queue stands, what was to leave of it would come late or not at all, and the keyframe that
+    /// it goes on with would wait behind.
+    fn give_up(&mut self, key: PeerKey, subscription: SubscriptionKey, stalled: bool) {
+        let queueing = self.peers.get(key).and_then(|peer| peer.bandwidth.queueing_delay());
+        let stands = queueing.is_some_and(|delay| delay > GIVE_UP_QUEUE);
+        let falling = self.subscriptions.get_mut(subscription);
+        if stalled || stands && falling.is_some_and(Subscription::give_up) {
+            self.drop_held(key, subscription);
         }
     }
 }

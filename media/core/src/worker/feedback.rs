@@ -3,11 +3,12 @@
 use super::Worker;
 use crate::batch::SendBatch;
 use crate::drops::DropReason;
+use crate::egress::held::Held;
 use crate::egress::packet::{Packet, PacketInfo};
 use crate::egress::send;
 use crate::ids::{SeqNo, Ssrc};
 use crate::ingress::clock::SenderReportMark;
-use crate::params::Path;
+use crate::params::{MediaKind, Path};
 use crate::peer::routes::Purpose;
 use crate::wire::rtcp::{self, ReportBlock, RtcpPacket, SenderReport, TransportCcFeedback};
 use crate::wire::rtp::RtpPacket;
@@ -136,7 +137,9 @@ impl Worker {
         let stream = track.streams.get(sent.stream).ok_or(DropReason::NotInCache)?;
         let stored = stream.cache.get(sent.ext_seq).ok_or(DropReason::NotInCache)?;
         let peer = peers.get_mut(key).ok_or(DropReason::SubscriberNotConnected)?;
-        if !peer.resend_budget.take(now, stored.len()) {
+        // Audio outranks video: of it, little can be asked for.
+        let path_bps = peer.bandwidth.pace_bps(now).filter(|_| track.kind == MediaKind::Video);
+        if !peer.resend_budget.take(now, stored.len(), path_bps) {
             return Err(DropReason::RetransmissionBudget);
         }
         let mut outlet = peer.outlet(now, track.kind).ok_or(DropReason::SubscriberNotConnected)?;
@@ -144,12 +147,21 @@ impl Worker {
         let info = PacketInfo::read(track, sent.stream, sent.ext_seq, false, &rtp).ok_or(DropReason::NotInCache)?;
         let packet = Packet::new(&info, stored);
         let outgoing = subscription.outgoing_again(sent, &info).ok_or(DropReason::NoPayloadMapping)?;
-        send::retransmit(subscription, &mut outlet, &packet, &outgoing, out).map(|_| ())
+        let len = send::retransmit(subscription, &mut outlet, &packet, &outgoing, out)?;
+        if let Some(pacer) = &mut outlet.pacer {
+            pacer.note(now, len);
+        }
+        Ok(())
     }
 
     fn handle_keyframe_request(&mut self, now: Instant, key: PeerKey, media: Ssrc, out: &mut SendBatch) {
-        let Some(subscription) = self.subscription_by_ssrc(key, media) else { return };
-        let Some(subscription) = self.subscriptions.get(subscription) else { return };
+        let Some(own) = self.subscription_by_ssrc(key, media) else { return };
+        let Some(subscription) = self.subscriptions.get(own) else { return };
+        // One that is on its way need not be followed by another, which would wait behind it.
+        let is_part = |held: &Held| held.subscription == own && Some(held.time()) == subscription.keyframe_time;
+        if self.peers.get(key).is_some_and(|peer| peer.pacer.holds(is_part)) {
+            return;
+        }
         if let Some(stream) = subscription.current.or(subscription.target) {
             self.request_keyframe(now, subscription.track, stream, out);
         }

@@ -130,7 +130,12 @@ fn deliver(
     }
     let packet = Packet::new(info, bytes);
     if outlet.kind == MediaKind::Audio || outlet.pacer.is_none() {
-        return send::send(subscription, outlet, &packet, &outgoing, out);
+        let len = send::send(subscription, outlet, &packet, &outgoing, out)?;
+        // What it takes of a narrow path is not there for video.
+        if let Some(pacer) = &mut outlet.pacer {
+            pacer.note(now, len);
+        }
+        return Ok(len);
     }
     send::send_paced(now, (key, subscription), outlet, (track, &packet, &outgoing), out)
 }

@@ -3,11 +3,13 @@
 use super::Worker;
 use super::commands::find_stream;
 use crate::batch::SendBatch;
+use crate::codec::red;
 use crate::control::{Event, RoomEvent};
 use crate::drops::DropReason;
 use crate::egress::packet::{Packet, PacketInfo};
 use crate::ids::{ExtSeqNo, SeqNo, Ssrc};
 use crate::ingress::loss::{Gap, Source};
+use crate::ingress::rate::Part;
 use crate::ingress::stream::Arrival;
 use crate::params::{Codec, HeaderExtension, Path};
 use crate::peer::Peer;
@@ -175,9 +177,15 @@ impl Worker {
             track.meter.note(level);
         }
         let stream = &mut track.streams[target.stream];
-        stream.rates.note(now, info.spatial_id.unwrap_or(0), info.temporal_id.unwrap_or(0), info.payload_len());
-        if info.start_of_picture {
-            stream.rates.note_picture(info.temporal_id.unwrap_or(0));
+        let part = info.part();
+        match Some(rtp.payload()).filter(|_| info.codec == Codec::Red).and_then(red::primary) {
+            // Redundancy counts as a layer of its own: it can be left out.
+            Some((primary, _)) => {
+                let rest = part.len.saturating_sub(primary.len());
+                stream.rates.note(now, &Part { len: primary.len(), ..part });
+                stream.rates.note(now, &Part { spatial: 1, len: rest, ..part });
+            }
+            None => stream.rates.note(now, &part),
         }
         stream.cache.insert(now, ext_seq, rtp.as_bytes());
         if info.keyframe {

@@ -6,7 +6,7 @@ use crate::drops::DropReason;
 use crate::egress::held::Held;
 use crate::egress::send;
 use crate::params::MediaKind;
-use crate::worker::keys::PeerKey;
+use crate::worker::keys::{PeerKey, SubscriptionKey};
 use std::time::Instant;
 
 impl Worker {
@@ -38,6 +38,13 @@ impl Worker {
         if let Some(peer) = self.peers.get_mut(key) {
             peer.timers.release = peer.pacer.next(now);
         }
+    }
+
+    /// What waits of a subscription is not to leave any more.
+    pub(super) fn drop_held(&mut self, key: PeerKey, subscription: SubscriptionKey) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let dropped = peer.pacer.retain(|held| held.subscription != subscription);
+        (0..dropped).for_each(|_| self.stats.drops.count(DropReason::OtherLayer));
     }
 
     fn release(&mut self, now: Instant, key: PeerKey, held: &Held, out: &mut SendBatch) -> Result<usize, DropReason> {

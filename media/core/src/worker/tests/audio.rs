@@ -19,14 +19,14 @@ const PLAYOUT: Duration = Duration::from_millis(40 + 100);
 const FRAMES: u64 = 1_400;
 
 /// Recognisable audio of about the size of Opus at 24 kbit/s.
-fn sound(n: u64) -> Vec<u8> {
+pub(super) fn sound(n: u64) -> Vec<u8> {
     let mut data = vec![n as u8; 60];
     data[..8].copy_from_slice(&n.to_be_bytes());
     data
 }
 
 /// The sound of `n` with that of the one before it.
-fn red(n: u64) -> Vec<u8> {
+pub(super) fn red(n: u64) -> Vec<u8> {
     let earlier = sound(n.wrapping_sub(1));
     let word = u32::from(0x80 | OPUS) << 24 | FRAME_TICKS << 10 | earlier.len() as u32;
     let mut payload = word.to_be_bytes().to_vec();

@@ -5,6 +5,7 @@ mod congestion;
 mod forwarding;
 mod layers;
 mod life;
+mod narrow;
 mod repair;
 mod scene;
 
