@@ -7,6 +7,7 @@
 //! media      frames that say what they are
 //! oracle     what must hold, and a proof for each that it can fail
 //! limits     links that become narrow: layers follow, nobody else pays
+//! freezes    a long line with losses and jitter: pictures go on
 //! estimator  sender-side estimators on one bottleneck, compared in a table
 //! ```
 //!
@@ -16,6 +17,7 @@
 
 mod client;
 mod estimator;
+mod freezes;
 mod limits;
 mod media;
 mod oracle;

@@ -1,7 +1,6 @@
 // Cases that are written and measured, and whose condition the server does not meet yet. They run with CONSILIUM_PENDING=1;
 // whoever makes one hold takes it out of this list.
 const PENDING = {
-  freezes: 'what a publisher lost is asked for again too late: pictures freeze for up to 3 s at the others',
   limit: 'the smaller layer plays after 6 s instead of 5',
   share: 'the rate of a share with rare large frames is measured too high at times: it stalls and comes back',
   svc: 'the smaller size comes within a second, the large one again after 1.7 to more than 2 s, and once not at all',

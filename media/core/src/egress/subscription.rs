@@ -4,6 +4,7 @@ use crate::drops::DropReason;
 use crate::egress::history::{History, Sent};
 use crate::egress::packet::PacketInfo;
 use crate::egress::patience::Patience;
+use crate::egress::playout::Playout;
 use crate::egress::rewrite::{Rewriter, Shift, Takeover};
 use crate::egress::stamps::Stamps;
 use crate::ids::{ExtSeqNo, PayloadType, RtpTime, Ssrc, SubscriptionId};
@@ -44,6 +45,8 @@ pub struct Subscription {
     pub last_sent: Option<Instant>,
     /// Transport-wide numbers of what may have to leave again as it was.
     pub stamps: Stamps,
+    /// Of video: how long it is to be waited for.
+    pub playout: Playout,
     /// Of audio: whether it is heard.
     pub watch: DownlinkWatch,
     kind: MediaKind,
@@ -112,6 +115,7 @@ impl Subscription {
             octets_sent: 0,
             last_sent: None,
             stamps: Stamps::default(),
+            playout: Playout::default(),
             watch: DownlinkWatch::default(),
             kind: binding.kind,
             rewriter: Rewriter::new(ExtSeqNo::new(u64::from(first_seq))),
@@ -230,6 +234,14 @@ impl Subscription {
         let is_video = self.kind == MediaKind::Video && !self.paused;
         let numbered = self.extension_id(HeaderExtension::TransportCc) != 0;
         (is_video && numbered).then_some((payload_type, ssrc, self.rewriter.last_time()?))
+    }
+
+    /// What is said in a packet about playout. A packet that may have to leave again under its own number says nothing, as it
+    /// must then be what it was.
+    pub fn playout_of(&self, packet: &PacketInfo) -> Option<&[u8; 3]> {
+        let value = self.playout.value().filter(|_| self.extension_id(HeaderExtension::PlayoutDelay) != 0)?;
+        self.sends_again_as(self.mapping(packet.payload_type)?)?;
+        Some(value)
     }
 
     pub fn next_rtx_seq(&mut self) -> ExtSeqNo {
