@@ -140,7 +140,8 @@ impl Worker {
         if !peer.resend_budget.take(now, stored.len()) {
             return Err(DropReason::RetransmissionBudget);
         }
-        let is_far = peer.rtt.is_some_and(|rtt| rtt.is_long());
+        // Where a queue makes it long, sending more makes it longer.
+        let is_far = peer.rtt.is_some_and(|rtt| rtt.is_long()) && peer.bandwidth.pace_bps(now).is_none();
         let mut outlet = peer.outlet(now, track.kind).ok_or(DropReason::SubscriberNotConnected)?;
         let rtp = RtpPacket::parse(stored).map_err(|_| DropReason::NotInCache)?;
         let info = PacketInfo::read(track, sent.stream, sent.ext_seq, false, &rtp).ok_or(DropReason::NotInCache)?;

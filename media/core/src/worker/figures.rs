@@ -91,7 +91,9 @@ impl Worker {
         let loss_down = (before.reports > 0).then(|| before.reported_lost as f32 / 256.0 / before.reports as f32);
         let peer = self.peers.get_mut(key)?;
         peer.repairs_up.note(now, loss_up, peer.rtt);
-        peer.repairs_down.note(now, loss_down, peer.rtt);
+        // What a full queue drops is no loss to wait for.
+        let is_limited = peer.bandwidth.pace_bps(now).is_some();
+        peer.repairs_down.note(now, loss_down.filter(|_| !is_limited), peer.rtt);
         Some(PeerFigures {
             peer: peer.id,
             silent_for: heard.map(|at| now.saturating_duration_since(at)).unwrap_or_default(),
