@@ -344,6 +344,11 @@ impl Subscription {
             self.layers_before.rotate_right(1);
             self.layers_before[0] = Some((packet.timestamp, before));
         }
+        self.is_left_out(packet)
+    }
+
+    /// Whether the packet's picture, or that size of it, was left out.
+    fn is_left_out(&self, packet: &PacketInfo) -> bool {
         // What comes late shares the fate of its picture.
         let earlier = self.layers_before.iter().map_while(|change| *change);
         let held = earlier.take_while(|(until, _)| packet.timestamp.since(*until) < 0).last();
@@ -393,11 +398,14 @@ impl Subscription {
     pub fn outgoing_again(&self, sent: Sent, packet: &PacketInfo) -> Option<Outgoing> {
         let mapping = self.mapping(packet.payload_type)?;
         let timestamp = packet.timestamp.wrapping_add(sent.shift.time);
-        let marker = self.marker(packet);
+        let has_rtx = self.sends_again_as(mapping).is_some();
+        // What only filled a place does so again: a part of a picture that was left out is none to wait for the rest of.
+        let blank = has_rtx && self.is_left_out(packet);
+        let marker = !blank && self.marker(packet);
         // Under its own number it must be what it was to the bit, and the marker depends on the layers of that moment.
         let certain = packet.spatial_id.is_none() || !packet.end_of_frame || packet.marker;
-        let again = self.sends_again_as(mapping).is_some() || certain;
-        again.then_some(Outgoing { mapping, sent, timestamp, marker, blank: false, padding_len: 0 })
+        let again = has_rtx || certain;
+        again.then_some(Outgoing { mapping, sent, timestamp, marker, blank, padding_len: 0 })
     }
 }
 
