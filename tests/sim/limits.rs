@@ -3,7 +3,7 @@
 use crate::client::Client;
 use crate::oracle::gaps::longest_gap;
 use crate::oracle::rates::{changes, convergence, fairness, swings};
-use crate::scenario::{AudioPlan, Person, Scenario, Step, VideoPlan};
+use crate::scenario::{AudioPlan, PATIENCE, Person, Scenario, Step, VideoPlan};
 use crate::world::World;
 use consilium_benches::link::LinkParameters;
 use consilium_media_core::params::MediaKind;
@@ -50,7 +50,7 @@ fn scenario(seed: u64) -> Scenario {
     let mut steps: Vec<_> = steps.collect();
     steps.sort_by_key(|(at, _)| *at);
     let people = vec![person(Some(plan)), person(None), person(None), person(None)];
-    Scenario { seed, length: LENGTH, people, steps }
+    Scenario { seed, length: LENGTH, patience: PATIENCE, people, steps }
 }
 
 /// When the receiver's layer changed, and when it saw a frame.

@@ -8,6 +8,7 @@
 //! oracle     what must hold, and a proof for each that it can fail
 //! limits     links that become narrow: layers follow, nobody else pays
 //! slow       receivers whose line carries less than what browsers send
+//! freezes    a long line with losses and jitter: pictures go on
 //! estimator  sender-side estimators on one bottleneck, compared in a table
 //! ```
 //!
@@ -17,6 +18,7 @@
 
 mod client;
 mod estimator;
+mod freezes;
 mod limits;
 mod media;
 mod oracle;

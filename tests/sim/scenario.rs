@@ -9,11 +9,15 @@ use std::time::Duration;
 /// thousand scenarios in a minute.
 const LENGTH_MS: (usize, usize) = (2_500, 4_000);
 const PEOPLE_MAX: usize = 6;
+/// Less than a browser's three seconds: scenarios are short.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(400);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
     pub(crate) seed: u64,
     pub(crate) length: Duration,
+    /// How long a receiver waits for what is missing before it asks for a keyframe.
+    pub(crate) patience: Duration,
     pub(crate) people: Vec<Person>,
     /// In order.
     pub(crate) steps: Vec<(Duration, Step)>,
@@ -117,7 +121,7 @@ impl Scenario {
             steps.push((milliseconds(&mut random, (400, LENGTH_MS.1)), step(&mut random, &people)));
         }
         steps.sort_by_key(|(at, _)| *at);
-        Self { seed, length, people, steps }
+        Self { seed, length, patience: PATIENCE, people, steps }
     }
 }
 

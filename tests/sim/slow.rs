@@ -2,7 +2,7 @@
 //! again, and what stays whole meanwhile.
 
 use crate::client::Client;
-use crate::scenario::{AudioPlan, Person, Scenario, Step, VideoPlan};
+use crate::scenario::{AudioPlan, PATIENCE, Person, Scenario, Step, VideoPlan};
 use crate::world::World;
 use consilium_benches::link::LinkParameters;
 use consilium_media_core::params::{Content, MediaKind};
@@ -34,7 +34,7 @@ fn person(audio: Option<AudioPlan>, video: Option<VideoPlan>) -> Person {
 /// The last of `people` gets a line of `rate_bps`.
 fn scenario(seed: u64, people: Vec<Person>, rate_bps: u64) -> Scenario {
     let step = Step::Link { person: people.len() - 1, up: false, parameters: line_of(rate_bps) };
-    Scenario { seed, length: LENGTH, people, steps: vec![(NARROW_FROM, step)] }
+    Scenario { seed, length: LENGTH, patience: PATIENCE, people, steps: vec![(NARROW_FROM, step)] }
 }
 
 fn narrowed(world: &World) -> Instant {

@@ -235,7 +235,7 @@ impl World {
     fn join(&mut self, index: usize) {
         let person = self.scenario.people[index].clone();
         let room = RoomId::new(person.room);
-        let mut client = Client::new(index, room, self.random.next_u64(), self.now);
+        let mut client = Client::new(index, room, self.random.next_u64(), self.now, self.scenario.patience);
         let local = IceCredentials { ufrag: self.random.letters(8), pwd: self.random.letters(24) };
         let remote = Box::new(client.peer.remote_parameters());
         let id = client.id;

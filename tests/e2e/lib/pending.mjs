@@ -1,7 +1,6 @@
 // Cases that are written and measured, and whose condition the server does not meet yet. They run with CONSILIUM_PENDING=1;
 // whoever makes one hold takes it out of this list.
 const PENDING = {
-  freezes: 'what a publisher lost is asked for again too late: pictures freeze for up to 3 s at the others',
   share: 'the sound stays whole, but the share waits for a keyframe of seconds of the line, and is asked for another meanwhile',
   svc: 'the smaller size comes within a second, the large one again after 1.7 to more than 2 s, and once not at all',
 };

@@ -5,8 +5,6 @@ use crate::media::{Picture, VideoPart};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// What is missing for so long is given up: a keyframe must come.
-const PATIENCE: Duration = Duration::from_millis(400);
 /// While a keyframe's packets come, no other is asked for: libwebrtc waits so long after the last of them.
 const RECEIVING_KEYFRAME: Duration = Duration::from_millis(200);
 /// Between two requests for a keyframe.
@@ -36,6 +34,8 @@ pub(crate) struct Decoded {
 
 pub(crate) struct Decoder {
     judges_upper_layers: bool,
+    /// What is missing for so long is given up: a keyframe must come.
+    patience: Duration,
     /// What was wrong above the base layer and is not judged.
     /// Packets without a payload since the last frame.
     empty: u16,
@@ -55,16 +55,15 @@ pub(crate) struct Decoder {
     pub(crate) broken: Vec<String>,
 }
 
-impl Default for Decoder {
-    fn default() -> Self {
-        Self::judging(UPPER_LAYERS_ARE_JUDGED)
-    }
-}
-
 impl Decoder {
-    pub(crate) fn judging(judges_upper_layers: bool) -> Self {
+    pub(crate) fn new(patience: Duration) -> Self {
+        Self::judging(UPPER_LAYERS_ARE_JUDGED, patience)
+    }
+
+    pub(crate) fn judging(judges_upper_layers: bool, patience: Duration) -> Self {
         Self {
             judges_upper_layers,
+            patience,
             tolerated: 0,
             empty: 0,
             packets: BTreeMap::new(),
@@ -95,7 +94,7 @@ impl Decoder {
 
     /// Whether to ask for a keyframe now.
     pub(crate) fn poll_keyframe_request(&mut self, now: Instant) -> bool {
-        let blocked = self.blocked_since.is_some_and(|since| now.saturating_duration_since(since) >= PATIENCE);
+        let blocked = self.blocked_since.is_some_and(|since| now.saturating_duration_since(since) >= self.patience);
         if blocked && !self.needs_keyframe {
             self.needs_keyframe = true;
             self.advance(now);
@@ -259,6 +258,7 @@ fn shown(parts: &[Got]) -> String {
 mod tests {
     use super::*;
     use crate::media::Mark;
+    use crate::scenario::PATIENCE;
 
     fn part(frame: u32, index: u16, count: u16, key: bool) -> Got {
         let mark = Mark { track: 1, layer: 0, frame, reference: if key { frame } else { frame - 1 }, index, count };
@@ -268,7 +268,7 @@ mod tests {
     }
 
     fn of(packets: &[(u64, Got)]) -> Decoder {
-        let mut decoder = Decoder::judging(true);
+        let mut decoder = Decoder::judging(true, PATIENCE);
         packets.iter().for_each(|(seq, got)| decoder.receive(Instant::now(), *seq, *got));
         decoder
     }
@@ -307,7 +307,7 @@ mod tests {
     #[test]
     fn what_does_not_come_is_given_up_and_a_keyframe_asked_for() {
         let now = Instant::now();
-        let mut decoder = Decoder::default();
+        let mut decoder = Decoder::new(PATIENCE);
         decoder.receive(now, 10, part(5, 0, 1, true));
         decoder.receive(now, 12, part(7, 0, 1, false));
         assert!(!decoder.poll_keyframe_request(now));

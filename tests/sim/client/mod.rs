@@ -12,7 +12,7 @@ use consilium_media_core::wire::rtcp::{RtcpPacket, compound};
 use publish::Publisher;
 use receive::{Receiver, TICK};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(crate) struct Client {
     pub(crate) index: usize,
@@ -34,7 +34,8 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(index: usize, room: RoomId, seed: u64, now: Instant) -> Self {
+    /// Pictures that do not come are given up after `patience`.
+    pub(crate) fn new(index: usize, room: RoomId, seed: u64, now: Instant, patience: Duration) -> Self {
         let profiles = [SrtpProfile::AeadAes128Gcm];
         let remote = SocketAddr::from((Ipv4Addr::from(0x0a00_0001 + index as u32), 5_000));
         Self {
@@ -44,7 +45,7 @@ impl Client {
             path: Path { remote, local: None },
             peer: Peer::new(seed, &profiles).unwrap(),
             publisher: Publisher::new(seed ^ 0x5eed, now),
-            receiver: Receiver::default(),
+            receiver: Receiver::new(patience),
             connected_at: None,
             gone: false,
             next_tick: now,
@@ -78,13 +79,16 @@ impl Client {
         for packet in compound(&datagram[..len]) {
             let Some(srtp) = self.peer.outbound() else { return };
             match packet.unwrap() {
-                RtcpPacket::Nack(nack) => self.publisher.handle_nack(srtp, nack.media, nack.lost()),
+                RtcpPacket::Nack(nack) => self.publisher.handle_nack(now, srtp, nack.media, nack.lost()),
                 RtcpPacket::Pli(pli) => {
                     self.keyframes_asked += u32::from(self.publisher.handle_keyframe_request(pli.media));
                 }
                 RtcpPacket::Fir(fir) => fir.entries().for_each(|entry| {
                     self.publisher.handle_keyframe_request(entry.ssrc);
                 }),
+                RtcpPacket::ReceiverReport(report) => {
+                    report.reports.iter().for_each(|block| self.publisher.handle_report(now, &block));
+                }
                 _ => {}
             }
         }
@@ -112,7 +116,7 @@ impl Client {
             self.publisher.run(now, srtp, &mut rtcp);
             if self.next_tick <= now {
                 self.next_tick = now + TICK;
-                self.receiver.run(now, &mut rtcp);
+                self.receiver.run(now, self.publisher.rtt(), &mut rtcp);
             }
         }
         let mut out = std::mem::take(&mut self.outgoing);

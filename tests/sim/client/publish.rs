@@ -10,7 +10,7 @@ use consilium_media_core::params::{
 use consilium_media_core::transport::srtp::SrtpOutbound;
 use consilium_media_core::wire::ext::{AudioLevel, TransportCc, Voice};
 use consilium_media_core::wire::ntp::NtpTime;
-use consilium_media_core::wire::rtcp::RtcpWriter;
+use consilium_media_core::wire::rtcp::{ReportBlock, RtcpWriter};
 use consilium_media_core::wire::rtp::{HeaderFields, header_size, write_header};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -33,6 +33,7 @@ pub(crate) fn extensions() -> Vec<ExtensionId> {
         (1, HeaderExtension::AudioLevel),
         (3, HeaderExtension::TransportCc),
         (4, HeaderExtension::Mid),
+        (5, HeaderExtension::PlayoutDelay),
         (10, HeaderExtension::RtpStreamId),
         (11, HeaderExtension::RepairedRtpStreamId),
     ]
@@ -49,6 +50,7 @@ struct Kept {
     time: u32,
     marker: bool,
     payload: Vec<u8>,
+    resent: Option<Instant>,
 }
 
 /// One SSRC and its retransmissions.
@@ -138,7 +140,7 @@ impl OutStream {
         if self.kept.len() == HISTORY_MAX {
             self.kept.pop_front();
         }
-        self.kept.push_back(Kept { seq, time: at.1, marker, payload });
+        self.kept.push_back(Kept { seq, time: at.1, marker, payload, resent: None });
     }
 
     fn fields(&self, payload_type_number: u8, seq: u64, time: u32, marker: bool, ssrc: u32) -> HeaderFields {
@@ -151,10 +153,16 @@ impl OutStream {
         }
     }
 
-    /// Answers a NACK, where there is a stream for it.
-    fn resend(&mut self, wire: &mut Wire, srtp: &SrtpOutbound, seq: SeqNo) {
+    /// Answers a NACK, where there is a stream for it. As browsers do, a packet that was sent again less than a round trip ago
+    /// is taken for one that is still on its way.
+    fn resend(&mut self, wire: &mut Wire, srtp: &SrtpOutbound, (now, rtt): (Instant, Duration), seq: SeqNo) {
         let Some(rtx) = self.rtx else { return };
-        let Some(kept) = self.kept.iter().find(|kept| kept.seq as u16 == seq.get()) else { return };
+        let Some(index) = self.kept.iter().position(|kept| kept.seq as u16 == seq.get()) else { return };
+        if self.kept[index].resent.is_some_and(|at| now.saturating_duration_since(at) < rtt) {
+            return;
+        }
+        self.kept[index].resent = Some(now);
+        let kept = &self.kept[index];
         let mut payload = seq.get().to_be_bytes().to_vec();
         payload.extend_from_slice(&kept.payload);
         let fields = self.fields(VP8_RTX, self.next_rtx_seq, kept.time, kept.marker, rtx);
@@ -217,6 +225,8 @@ pub(crate) struct Publisher {
     /// The client's own clock, which knows nothing of the server's.
     clock: (Instant, Duration),
     next_report: Instant,
+    /// From the server's reports.
+    rtt: Option<Duration>,
 }
 
 impl Publisher {
@@ -224,7 +234,7 @@ impl Publisher {
         let mut random = Random::new(seed);
         let wire = Wire { transport_seq: random.next_u64() as u16, out: Vec::new() };
         let clock = (now, Duration::from_millis(1_700_000_000_000 + random.below(100_000) as u64));
-        Self { audio: None, video: None, by_ssrc: false, wire, random, clock, next_report: now }
+        Self { audio: None, video: None, by_ssrc: false, wire, random, clock, next_report: now, rtt: None }
     }
 
     /// Takes its place in a room; returns what the server learns of it.
@@ -322,8 +332,32 @@ impl Publisher {
         std::mem::take(&mut self.wire.out)
     }
 
+    fn ntp(&self, now: Instant) -> NtpTime {
+        NtpTime::from_unix(self.clock.1 + now.saturating_duration_since(self.clock.0))
+    }
+
+    /// RFC 3550 section 6.4.1; the mean is a browser's.
+    pub(crate) fn handle_report(&mut self, now: Instant, block: &ReportBlock) {
+        if block.lsr == 0 {
+            return;
+        }
+        let units = self.ntp(now).middle32().wrapping_sub(block.lsr).wrapping_sub(block.dlsr);
+        let rtt = Duration::from_secs_f64(f64::from(units) / 65_536.0);
+        self.rtt = Some(self.rtt.map_or(rtt, |mean| mean.mul_f64(0.7) + rtt.mul_f64(0.3)));
+    }
+
+    pub(crate) fn rtt(&self) -> Option<Duration> {
+        self.rtt
+    }
+
+    /// When frame `number` of the video was filmed.
+    pub(crate) fn filmed(&self, number: u32) -> Option<Instant> {
+        let video = self.video.as_ref()?;
+        Some(video.began + Duration::from_secs(1) * number / video.plan.fps)
+    }
+
     fn report(&self, now: Instant, rtcp: &mut Vec<Vec<u8>>) {
-        let ntp = NtpTime::from_unix(self.clock.1 + now.saturating_duration_since(self.clock.0));
+        let ntp = self.ntp(now);
         for stream in self.streams() {
             let Some(time) = stream.time_at(now) else { continue };
             let mut packet = Vec::new();
@@ -338,11 +372,18 @@ impl Publisher {
         audio.chain(self.video.iter().flat_map(|video| video.layers.iter().map(|layer| &layer.stream)))
     }
 
-    pub(crate) fn handle_nack(&mut self, srtp: &SrtpOutbound, media: Ssrc, lost: impl Iterator<Item = SeqNo>) {
+    pub(crate) fn handle_nack(
+        &mut self,
+        now: Instant,
+        srtp: &SrtpOutbound,
+        media: Ssrc,
+        lost: impl Iterator<Item = SeqNo>,
+    ) {
+        let at = (now, self.rtt.unwrap_or_default());
         let Self { video, wire, .. } = self;
         let mut layers = video.iter_mut().flat_map(|video| &mut video.layers);
         let Some(layer) = layers.find(|layer| layer.stream.ssrc == media.get()) else { return };
-        lost.for_each(|seq| layer.stream.resend(wire, srtp, seq));
+        lost.for_each(|seq| layer.stream.resend(wire, srtp, at, seq));
     }
 
     /// `true` when it is ours.

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 /// Between two looks at what is missing.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
-/// Between two requests for one packet; a browser takes its round trip.
-const NACK_INTERVAL: Duration = Duration::from_millis(80);
-const NACKS_MAX: u8 = 8;
+/// Between two requests for one packet, or a round trip if that is longer; a browser takes its round trip.
+const NACK_INTERVAL_MIN: Duration = Duration::from_millis(80);
+const NACKS_MAX: u8 = 10;
 /// A longer gap is left to a keyframe.
 const GAP_MAX: u64 = 300;
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -47,12 +47,16 @@ pub(crate) struct InStream {
     highest: Option<u64>,
     first: u64,
     received: u64,
+    /// What was due and what had come when it was last reported.
+    reported: (u64, u64),
     seen: BTreeSet<u64>,
     missing: BTreeMap<u64, Missing>,
     pub(crate) decoder: Decoder,
     /// Packets of audio: when, and which.
     pub(crate) heard: Vec<(Instant, u32)>,
     sender_report: Option<(u32, Instant)>,
+    /// The least delay of playout that the sender asks for, and from when on.
+    pub(crate) playout: Vec<(Instant, Duration)>,
 }
 
 /// What was received: for comparison with another run.
@@ -67,6 +71,7 @@ pub(crate) struct Arrived {
 
 #[derive(Default)]
 pub(crate) struct Receiver {
+    patience: Duration,
     pub(crate) streams: Vec<InStream>,
     transport: Option<TransportCcRecorder>,
     feedback_due: Option<Instant>,
@@ -77,6 +82,10 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
+    pub(crate) fn new(patience: Duration) -> Self {
+        Self { patience, ..Self::default() }
+    }
+
     pub(crate) fn announce(&mut self, now: Instant, announced: Announced) {
         self.began.get_or_insert(now);
         self.streams.push(InStream {
@@ -86,11 +95,13 @@ impl Receiver {
             highest: None,
             first: 0,
             received: 0,
+            reported: (0, 0),
             seen: BTreeSet::new(),
             missing: BTreeMap::new(),
-            decoder: Decoder::default(),
+            decoder: Decoder::new(self.patience),
             heard: Vec::new(),
             sender_report: None,
+            playout: Vec::new(),
         });
     }
 
@@ -127,6 +138,9 @@ impl Receiver {
             // A probe.
             (true, _) => return,
         };
+        if let Some(value) = rtp.extension(5) {
+            stream.note_playout(now, value);
+        }
         if let Some(mark) = stream.receive(now, seq, repaired, payload, &rtp) {
             self.arrived.push(Arrived { at: now, repaired, mark, len: packet.len() });
         }
@@ -150,7 +164,7 @@ impl Receiver {
     }
 
     /// Appends what is to be said now, one compound each.
-    pub(crate) fn run(&mut self, now: Instant, out: &mut Vec<Vec<u8>>) {
+    pub(crate) fn run(&mut self, now: Instant, rtt: Option<Duration>, out: &mut Vec<Vec<u8>>) {
         let mut say = |compose: &mut dyn FnMut(&mut RtcpWriter<'_>)| {
             let mut packet = Vec::new();
             compose(&mut RtcpWriter::new(&mut packet));
@@ -160,7 +174,7 @@ impl Receiver {
         };
         for stream in self.streams.iter_mut().filter(|stream| stream.until.is_none()) {
             let media = stream.announced.ssrc;
-            let lost = stream.poll_nacks(now);
+            let lost = stream.poll_nacks(now, rtt);
             if !lost.is_empty() {
                 say(&mut |rtcp| {
                     rtcp.nack(OWN_SSRC, media, &lost);
@@ -182,7 +196,7 @@ impl Receiver {
         }
         if self.report_due.is_none_or(|due| due <= now) {
             self.report_due = Some(now + REPORT_INTERVAL);
-            let blocks: Vec<ReportBlock> = self.streams.iter().filter_map(|stream| stream.report(now)).collect();
+            let blocks: Vec<ReportBlock> = self.streams.iter_mut().filter_map(|stream| stream.report(now)).collect();
             say(&mut |rtcp| {
                 rtcp.receiver_report(OWN_SSRC, &blocks);
             });
@@ -214,6 +228,15 @@ impl InStream {
             self.highest = Some(number);
         }
         self.take(now, number, payload, rtp)
+    }
+
+    /// Two numbers of 12 bits, in 10 ms: the least and the most.
+    fn note_playout(&mut self, now: Instant, value: &[u8]) {
+        let &[high, middle, _] = value else { return };
+        let least = Duration::from_millis(10) * (u32::from(high) << 4 | u32::from(middle) >> 4);
+        if self.playout.last().map_or(Duration::ZERO, |(_, before)| *before) != least {
+            self.playout.push((now, least));
+        }
     }
 
     fn note_gap(&mut self, now: Instant, highest: u64, number: u64) {
@@ -250,11 +273,12 @@ impl InStream {
         }
     }
 
-    fn poll_nacks(&mut self, now: Instant) -> Vec<SeqNo> {
+    fn poll_nacks(&mut self, now: Instant, rtt: Option<Duration>) -> Vec<SeqNo> {
+        let interval = rtt.unwrap_or_default().max(NACK_INTERVAL_MIN);
         let mut lost = Vec::new();
         self.missing.retain(|&seq, missing| {
             if missing.due <= now {
-                missing.due = now + NACK_INTERVAL;
+                missing.due = now + interval;
                 missing.requests += 1;
                 lost.push(SeqNo::new(seq as u16));
             }
@@ -263,15 +287,19 @@ impl InStream {
         lost
     }
 
-    fn report(&self, now: Instant) -> Option<ReportBlock> {
+    fn report(&mut self, now: Instant) -> Option<ReportBlock> {
         let highest = self.highest?;
-        let lost = (highest - self.first + 1).saturating_sub(self.received);
+        let due = highest - self.first + 1;
+        let before = std::mem::replace(&mut self.reported, (due, self.received));
+        let lost_since = (due - before.0).saturating_sub(self.received - before.1);
+        let fraction_lost = (lost_since * 256).checked_div(due - before.0).unwrap_or(0).min(255) as u8;
+        let lost = due.saturating_sub(self.received);
         let (lsr, dlsr) = self.sender_report.map_or((0, 0), |(lsr, at)| {
             (lsr, (now.saturating_duration_since(at).as_micros() * 65_536 / 1_000_000) as u32)
         });
         Some(ReportBlock {
             ssrc: self.announced.ssrc,
-            fraction_lost: 0,
+            fraction_lost,
             cumulative_lost: lost as i32,
             highest_seq: (highest - (1 << 16)) as u32,
             jitter: 0,

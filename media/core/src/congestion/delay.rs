@@ -97,6 +97,14 @@ impl QueueMeter {
         *slot = delay_us.min(*slot);
     }
 
+    /// What the path delays now is its own: the queue is empty.
+    pub(super) fn rebase(&mut self) {
+        let Some(queue) = self.queue() else { return };
+        let base = self.base.iter().min().map_or(0, |base| base.saturating_add(queue.delay_us));
+        self.base = [i64::MAX; BASE_SLOTS];
+        self.base[self.base_slot] = base;
+    }
+
     /// Mean difference between the delays of two groups.
     pub(super) fn jitter_us(&self) -> f64 {
         self.jitter_us

@@ -4,7 +4,7 @@
 //! sent     which number was sent when         meter   rates over half a second
 //! delay    the queue, from one-way delays     rate    the rate control: falls with a queue, rises without
 //! loss     how much is lost, and why          probe   padding that finds out whether more would arrive
-//! pacer    spreads bursts where it is narrow
+//! pacer    spreads bursts where it is narrow  plateau tells a longer path from a queue
 //! ```
 //! Time is that of the caller; inside, microseconds since the first subscription that has numbers. Rates count datagrams as
 //! they leave, without UDP and IP headers. Refuses to know what the packets are and who decides what is sent.
@@ -16,6 +16,7 @@ mod delay;
 mod loss;
 mod meter;
 mod pacer;
+mod plateau;
 mod probe;
 mod rate;
 mod sent;
@@ -31,6 +32,7 @@ use delay::QueueMeter;
 use loss::{Circumstances, LossControl, LossMeter};
 use meter::RateMeter;
 use pacer::PACE_FACTOR;
+use plateau::Plateau;
 use probe::Prober;
 use rate::{RateControl, Seen};
 use sent::Fate;
@@ -206,6 +208,7 @@ struct Estimator {
     epoch: Instant,
     rate: RateControl,
     queue: QueueMeter,
+    plateau: Plateau,
     acked: RateMeter,
     offered: RateMeter,
     losses: LossMeter,
@@ -230,6 +233,7 @@ impl Estimator {
             epoch,
             rate: RateControl::new(START_BPS as f64, BPS_MIN..=BPS_MAX),
             queue: QueueMeter::default(),
+            plateau: Plateau::default(),
             acked: RateMeter::default(),
             offered: RateMeter::default(),
             losses: LossMeter::default(),
@@ -356,6 +360,11 @@ impl Estimator {
             response_us: self.response_us.unwrap_or_default(),
             is_lossy: self.loss_control.is_lossy(),
         };
+        if let Some(bps) = self.plateau.note(&seen, self.rate.bps) {
+            self.queue.rebase();
+            self.rate.absolve(bps);
+            return;
+        }
         self.is_busy = seen.is_busy();
         self.was_busy |= self.is_busy;
         if self.rate.update(&seen) {

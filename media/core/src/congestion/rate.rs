@@ -16,8 +16,9 @@ const HOLD_SHARE: f64 = 0.6;
 const DECREASE: f64 = 0.85;
 /// A path that carries much less than the estimate while little is sent may merely have paused: one step halves at most.
 const APPLICATION_LIMITED_DECREASE: f64 = 0.5;
-/// And with few packets jitter may look like a queue for once: it must stand for this long.
-const APPLICATION_LIMITED_US: u64 = 200_000;
+/// And with few packets jitter may look like a queue for once: it must stand for this long. Over 30 ms of jitter to either
+/// side, with packets that keep their order, one in a minute seemed to stand for 200 ms.
+const APPLICATION_LIMITED_US: u64 = 500_000;
 /// Less than this share of the estimate is sent: whoever sends is limited by something else.
 const APPLICATION_LIMITED_SHARE: f64 = 0.7;
 /// Between two decreases beside the response time: until the filter has seen what the last one did.
@@ -58,9 +59,14 @@ impl Seen {
         QUEUE_US_MAX + JITTER_SHARE * self.jitter_us.min(JITTER_US_MAX)
     }
 
+    /// A queue stands, whatever becomes of it.
+    pub(super) fn is_queued(&self) -> bool {
+        self.queue.is_some_and(|queue| queue.delay_us as f64 > self.queue_us_max())
+    }
+
     /// A queue stands, and grows or stays.
     pub(super) fn is_congested(&self) -> bool {
-        self.queue.is_some_and(|queue| queue.delay_us as f64 > self.queue_us_max() && !queue.is_draining)
+        self.is_queued() && self.queue.is_some_and(|queue| !queue.is_draining)
     }
 
     /// No time to send more.
@@ -157,6 +163,13 @@ impl RateControl {
             }
         };
         self.set(bps.min(limit));
+    }
+
+    /// What the estimate fell for was no queue: `bps` holds again.
+    pub(super) fn absolve(&mut self, bps: f64) {
+        self.congested_us = None;
+        self.ceiling_bps = None;
+        self.set(bps.max(self.bps));
     }
 
     /// A probe arrived at `bps`; `is_full` when the path did not carry more.

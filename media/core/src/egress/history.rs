@@ -101,6 +101,11 @@ impl History {
         Some(Sent { out, ext_seq, shift: run.shift, stream })
     }
 
+    /// How often a number was sent again of late.
+    pub fn times_resent(&self, out: ExtSeqNo) -> u8 {
+        self.resent.iter().find(|resent| resent.out == out).map_or(0, |resent| resent.times)
+    }
+
     /// `None` when it was sent again too recently, or too often.
     fn note_resent(&mut self, now: Instant, out: ExtSeqNo) -> Option<()> {
         if let Some(known) = self.resent.iter_mut().find(|resent| resent.out == out) {

@@ -6,6 +6,7 @@ pub mod history;
 pub mod ladder;
 pub mod packet;
 pub mod patience;
+pub mod playout;
 pub mod rewrite;
 pub mod send;
 pub mod stamps;

@@ -226,10 +226,14 @@ fn elements<'a>(
     if transport_cc != 0 {
         elements.push((transport_cc, &number[..]));
     }
+    let playout = subscription.playout_of(packet.info);
+    if let Some(value) = playout {
+        elements.push((subscription.extension_id(HeaderExtension::PlayoutDelay), &value[..]));
+    }
     let mut copied = None;
     for (extension, value) in packet.extensions() {
         let id = subscription.extension_id(extension);
-        if id == 0 {
+        if id == 0 || (extension == HeaderExtension::PlayoutDelay && playout.is_some()) {
             continue;
         }
         let moved = shift.picture != 0 && extension == HeaderExtension::DependencyDescriptor;

@@ -4,6 +4,7 @@ use crate::drops::DropReason;
 use crate::egress::history::{History, Sent};
 use crate::egress::packet::PacketInfo;
 use crate::egress::patience::Patience;
+use crate::egress::playout::Playout;
 use crate::egress::rewrite::{Rewriter, Shift, Takeover};
 use crate::egress::stamps::Stamps;
 use crate::ids::{ExtSeqNo, PayloadType, RtpTime, Ssrc, SubscriptionId};
@@ -48,6 +49,8 @@ pub struct Subscription {
     pub last_sent: Option<Instant>,
     /// Transport-wide numbers of what may have to leave again as it was.
     pub stamps: Stamps,
+    /// Of video: how long it is to be waited for.
+    pub playout: Playout,
     /// Of audio: whether it is heard.
     pub watch: DownlinkWatch,
     kind: MediaKind,
@@ -120,6 +123,7 @@ impl Subscription {
             octets_sent: 0,
             last_sent: None,
             stamps: Stamps::default(),
+            playout: Playout::default(),
             watch: DownlinkWatch::default(),
             kind: binding.kind,
             rewriter: Rewriter::new(ExtSeqNo::new(u64::from(first_seq))),
@@ -291,6 +295,14 @@ impl Subscription {
         (is_video && numbered).then_some((payload_type, ssrc, self.rewriter.last_time()?))
     }
 
+    /// What is said in a packet about playout. A packet that may have to leave again under its own number says nothing, as it
+    /// must then be what it was.
+    pub fn playout_of(&self, packet: &PacketInfo) -> Option<&[u8; 3]> {
+        let value = self.playout.value().filter(|_| self.extension_id(HeaderExtension::PlayoutDelay) != 0)?;
+        self.sends_again_as(self.mapping(packet.payload_type)?)?;
+        Some(value)
+    }
+
     pub fn next_rtx_seq(&mut self) -> ExtSeqNo {
         let seq = self.rtx_next;
         self.rtx_next = ExtSeqNo::new(seq.get() + 1);
@@ -397,6 +409,11 @@ impl Subscription {
             self.layers_before.rotate_right(1);
             self.layers_before[0] = Some((packet.timestamp, before));
         }
+        self.is_left_out(packet)
+    }
+
+    /// Whether the packet's picture, or that size of it, was left out.
+    fn is_left_out(&self, packet: &PacketInfo) -> bool {
         // What comes late shares the fate of its picture.
         let earlier = self.layers_before.iter().map_while(|change| *change);
         let held = earlier.take_while(|(until, _)| packet.timestamp.since(*until) < 0).last();
@@ -446,11 +463,14 @@ impl Subscription {
     pub fn outgoing_again(&self, sent: Sent, packet: &PacketInfo) -> Option<Outgoing> {
         let mapping = self.mapping(packet.payload_type)?;
         let timestamp = packet.timestamp.wrapping_add(sent.shift.time);
-        let marker = self.marker(packet);
+        let has_rtx = self.sends_again_as(mapping).is_some();
+        // What only filled a place does so again: a part of a picture that was left out is none to wait for the rest of.
+        let blank = has_rtx && self.is_left_out(packet);
+        let marker = !blank && self.marker(packet);
         // Under its own number it must be what it was to the bit, and the marker depends on the layers of that moment.
         let certain = packet.spatial_id.is_none() || !packet.end_of_frame || packet.marker;
-        let again = self.sends_again_as(mapping).is_some() || certain;
-        again.then_some(Outgoing { mapping, sent, timestamp, marker, blank: false, padding_len: 0 })
+        let again = has_rtx || certain;
+        again.then_some(Outgoing { mapping, sent, timestamp, marker, blank, padding_len: 0 })
     }
 }
 

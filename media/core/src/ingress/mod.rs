@@ -6,5 +6,6 @@ pub mod level;
 pub mod loss;
 pub mod rate;
 pub mod reception;
+pub mod round_trip;
 pub mod stream;
 pub mod track;

@@ -4,9 +4,11 @@ pub mod routes;
 
 use crate::congestion::{Bandwidth, Pacer};
 use crate::egress::held::Held;
+use crate::egress::playout::Repairs;
 use crate::egress::send::Outlet;
 use crate::ids::{PeerId, RoomId, Ssrc};
 use crate::ingress::clock::PublisherClock;
+use crate::ingress::round_trip::RoundTrip;
 use crate::params::MediaKind;
 use crate::peer::routes::Routes;
 use crate::transport::Transport;
@@ -31,7 +33,7 @@ pub struct Peer {
     pub clock: PublisherClock,
     pub timers: Timers,
     /// From the reports of the streams that it receives.
-    pub rtt: Option<Duration>,
+    pub rtt: Option<RoundTrip>,
     pub resend_budget: ResendBudget,
     /// When its bandwidth was last shared among its subscriptions; `None` while nothing is known of its path.
     pub allocated: Option<Instant>,
@@ -39,6 +41,9 @@ pub struct Peer {
     pub bandwidth: Bandwidth,
     pub pacer: Pacer<Held>,
     pub presence: Presence,
+    /// Of what it sends, and of what it is sent.
+    pub repairs_up: Repairs,
+    pub repairs_down: Repairs,
 }
 
 impl Peer {
@@ -62,6 +67,8 @@ impl Peer {
             bandwidth: Bandwidth::default(),
             pacer: Pacer::default(),
             presence: Presence::default(),
+            repairs_up: Repairs::default(),
+            repairs_down: Repairs::default(),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::egress::packet::{Packet, PacketInfo};
 use crate::egress::send;
 use crate::ids::{SeqNo, Ssrc};
 use crate::ingress::clock::SenderReportMark;
+use crate::ingress::round_trip::RoundTrip;
 use crate::params::{MediaKind, Path};
 use crate::peer::routes::Purpose;
 use crate::wire::rtcp::{self, ReportBlock, RtcpPacket, SenderReport, TransportCcFeedback};
@@ -86,7 +87,7 @@ impl Worker {
         let units = self.clock.ntp(now).middle32().wrapping_sub(block.lsr).wrapping_sub(block.dlsr);
         let rtt = Duration::from_nanos((u64::from(units) * 1_000_000_000) >> 16);
         if rtt <= RTT_MAX {
-            peer.rtt = Some(rtt);
+            RoundTrip::note_in(&mut peer.rtt, now, rtt);
         }
     }
 
@@ -116,7 +117,7 @@ impl Worker {
         let Some(subscription) = self.subscription_by_ssrc(key, media) else { return };
         for seq in lost {
             match self.resend(now, key, subscription, seq, out) {
-                Ok(()) => self.stats.rtp_retransmitted += 1,
+                Ok(copies) => self.stats.rtp_retransmitted += copies,
                 Err(reason) => self.stats.drops.count(reason),
             }
         }
@@ -129,7 +130,7 @@ impl Worker {
         subscription: SubscriptionKey,
         seq: SeqNo,
         out: &mut SendBatch,
-    ) -> Result<(), DropReason> {
+    ) -> Result<u64, DropReason> {
         let Self { peers, tracks, subscriptions, .. } = self;
         let subscription = subscriptions.get_mut(subscription).ok_or(DropReason::UnknownStream)?;
         let track = tracks.get(subscription.track).ok_or(DropReason::UnknownStream)?;
@@ -142,16 +143,24 @@ impl Worker {
         if !peer.resend_budget.take(now, stored.len(), path_bps) {
             return Err(DropReason::RetransmissionBudget);
         }
+        // Where a queue makes it long, sending more makes it longer.
+        let is_far = peer.rtt.is_some_and(|rtt| rtt.is_long()) && peer.bandwidth.pace_bps(now).is_none();
         let mut outlet = peer.outlet(now, track.kind).ok_or(DropReason::SubscriberNotConnected)?;
         let rtp = RtpPacket::parse(stored).map_err(|_| DropReason::NotInCache)?;
         let info = PacketInfo::read(track, sent.stream, sent.ext_seq, false, &rtp).ok_or(DropReason::NotInCache)?;
         let packet = Packet::new(&info, stored);
         let outgoing = subscription.outgoing_again(sent, &info).ok_or(DropReason::NoPayloadMapping)?;
-        let len = send::retransmit(subscription, &mut outlet, &packet, &outgoing, out)?;
+        let mut len = send::retransmit(subscription, &mut outlet, &packet, &outgoing, out)?;
+        // Asked for again: the request or its answer was lost, and one more loss would cost a further round trip.
+        let is_late = is_far && subscription.history.times_resent(sent.out) > 1;
+        let is_doubled = is_late && subscription.sends_again_as(outgoing.mapping).is_some();
+        if is_doubled {
+            len += send::retransmit(subscription, &mut outlet, &packet, &outgoing, out)?;
+        }
         if let Some(pacer) = &mut outlet.pacer {
             pacer.note(now, len);
         }
-        Ok(())
+        Ok(1 + u64::from(is_doubled))
     }
 
     fn handle_keyframe_request(&mut self, now: Instant, key: PeerKey, media: Ssrc, out: &mut SendBatch) {

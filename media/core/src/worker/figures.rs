@@ -5,6 +5,7 @@ use super::Worker;
 use crate::control::{Event, PeerFigures, RoomEvent};
 use crate::ids::RoomId;
 use crate::limits::FIGURES_INTERVAL;
+use crate::params::MediaKind;
 use crate::worker::keys::PeerKey;
 use slotmap::SecondaryMap;
 use std::time::Instant;
@@ -60,7 +61,8 @@ impl Worker {
             self.peers.iter().filter(|(_, peer)| peer.outbound.is_some()).map(|(key, peer)| (peer.room, key)).collect();
         self.figures.due = (!connected.is_empty()).then_some(now + FIGURES_INTERVAL);
         let mut figures: Vec<(RoomId, PeerFigures)> =
-            connected.into_iter().filter_map(|(room, key)| Some((room, self.figures_of(now, key)?))).collect();
+            connected.iter().filter_map(|(room, key)| Some((*room, self.figures_of(now, *key)?))).collect();
+        connected.into_iter().for_each(|(_, key)| self.set_playout(key));
         figures.sort_by_key(|(room, of)| (*room, of.peer));
         for room in figures.chunk_by(|a, b| a.0 == b.0) {
             if self.events.len() < super::EVENTS_MAX {
@@ -85,12 +87,30 @@ impl Worker {
         // A stream that ended or began anew took its counts along: this interval says nothing.
         let due = expected.checked_sub(before.expected).filter(|due| *due > 0);
         let came = received.saturating_sub(before.received);
+        let loss_up = due.map(|due| due.saturating_sub(came) as f32 / due as f32);
+        let loss_down = (before.reports > 0).then(|| before.reported_lost as f32 / 256.0 / before.reports as f32);
+        let peer = self.peers.get_mut(key)?;
+        peer.repairs_up.note(now, loss_up, peer.rtt);
+        // What a full queue drops is no loss to wait for.
+        let is_limited = peer.bandwidth.pace_bps(now).is_some();
+        peer.repairs_down.note(now, loss_down.filter(|_| !is_limited), peer.rtt);
         Some(PeerFigures {
             peer: peer.id,
             silent_for: heard.map(|at| now.saturating_duration_since(at)).unwrap_or_default(),
-            loss_up: due.map(|due| due.saturating_sub(came) as f32 / due as f32),
-            loss_down: (before.reports > 0).then(|| before.reported_lost as f32 / 256.0 / before.reports as f32),
-            rtt: peer.rtt,
+            loss_up,
+            loss_down,
+            rtt: peer.rtt.map(|rtt| rtt.mean),
         })
+    }
+
+    /// A peer is told to wait for the repairs of its own path, and of the publishers'.
+    fn set_playout(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get(key) else { return };
+        for key in &peer.subscriptions {
+            let Some(subscription) = self.subscriptions.get_mut(*key) else { continue };
+            let track = self.tracks.get(subscription.track).filter(|track| track.kind == MediaKind::Video);
+            let Some(publisher) = track.and_then(|track| self.peers.get(track.publisher)) else { continue };
+            subscription.playout.set(publisher.repairs_up.wait().max(peer.repairs_down.wait()));
+        }
     }
 }

@@ -4,6 +4,7 @@ use super::Worker;
 use crate::batch::{Priority, SendBatch};
 use crate::ids::Ssrc;
 use crate::ingress::loss::Repair;
+use crate::ingress::round_trip::RoundTrip;
 use crate::limits::ENCODINGS_MAX;
 use crate::params::MediaKind;
 use crate::wire::ntp::NtpTime;
@@ -150,7 +151,7 @@ impl Worker {
         }
     }
 
-    fn send_nacks(&mut self, now: Instant, peer: PeerKey, key: TrackKey, rtt: Option<Duration>, out: &mut SendBatch) {
+    fn send_nacks(&mut self, now: Instant, peer: PeerKey, key: TrackKey, rtt: Option<RoundTrip>, out: &mut SendBatch) {
         let sender = self.feedback_ssrc;
         let Some(streams) = self.tracks.get(key).filter(|track| track.has_nack()).map(|track| track.streams.len())
         else {
@@ -162,7 +163,7 @@ impl Worker {
             lost.clear();
             let repair = stream.loss.poll_requests(now, rtt, &mut lost);
             let (ssrc, due) = (stream.ssrc, stream.loss.next_due());
-            if repair == Repair::GaveUp {
+            if repair == Repair::Overdue {
                 self.request_keyframe(now, key, index, out);
             }
             if let (Some(due), Some(peer)) = (due, self.peers.get_mut(peer)) {

@@ -2,6 +2,7 @@
 
 mod audio;
 mod congestion;
+mod distance;
 mod forwarding;
 mod layers;
 mod life;

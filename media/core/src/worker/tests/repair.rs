@@ -121,3 +121,14 @@ fn with_rtx_the_place_of_a_late_packet_that_is_not_wanted_is_filled_with_padding
     let next = scene.take(1);
     assert_eq!(rtp(&next)[0].seq().get(), place.get().wrapping_add(2), "no other number is spent");
 }
+
+#[test]
+fn with_rtx_padding_in_a_place_that_is_asked_for_again_stays_padding() {
+    let mut scene = video_scene();
+    let (_, place) = late_above_the_limit(&mut scene);
+    nack(&mut scene, place);
+    let again = scene.take(1);
+    let packet = rtp(&again)[0];
+    assert_eq!(packet.ssrc(), Ssrc::new(OUT_RTX));
+    assert_eq!(packet.payload(), place.get().to_be_bytes(), "the number that it repairs, and nothing more");
+}
