@@ -50,6 +50,12 @@ impl Candidate {
         };
         self.rungs.get(rung).map_or(0, |rung| rung.rate_bps * percent / 100)
     }
+
+    /// Whether `given` is less than all that is wanted.
+    pub fn is_short(&self, given: Option<usize>) -> bool {
+        let given = given.and_then(|rung| self.rungs.get(rung));
+        given.is_none_or(|rung| rung.rate_bps < self.wanted_bps)
+    }
 }
 
 /// The rung of each candidate within `budget_bps` in total; `None` for who gets nothing.

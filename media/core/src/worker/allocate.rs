@@ -90,7 +90,7 @@ impl Worker {
         }
         let (keys, candidates): (Vec<_>, Vec<_>) = video.into_iter().unzip();
         let Some(estimate_bps) = estimate_bps else {
-            keys.into_iter().for_each(|key| self.allow(now, key, Some(LayerLimit::ALL), out));
+            keys.into_iter().for_each(|key| self.allow(now, key, Some(LayerLimit::ALL), false, out));
             return;
         };
         // Nobody is stalled on a guess: a path that is too narrow says so within the first feedback.
@@ -99,7 +99,9 @@ impl Worker {
         for ((key, candidate), rung) in keys.into_iter().zip(&candidates).zip(given) {
             // What sends nothing is not stalled: it would have to wait for an allocation when it begins.
             if !candidate.rungs.is_empty() {
-                self.allow(now, key, rung.or(least).map(|rung| candidate.rungs[rung].layers), out);
+                let rung = rung.or(least);
+                let layers = rung.map(|rung| candidate.rungs[rung].layers);
+                self.allow(now, key, layers, candidate.is_short(rung), out);
             }
         }
         let wanted_bps = audio_bps + candidates.iter().map(|candidate| candidate.wanted_bps).sum::<u64>();
@@ -149,16 +151,25 @@ impl Worker {
         Some(measured.unwrap_or(AUDIO_NOMINAL_BPS) + AUDIO_OVERHEAD_BPS)
     }
 
-    /// Lets a subscription have these layers; `None` stalls it, and its subscriber is told.
-    fn allow(&mut self, now: Instant, key: SubscriptionKey, layers: Option<LayerLimit>, out: &mut SendBatch) {
+    /// Lets a subscription have these layers; `None` stalls it, and its subscriber is told. `is_short` when it wants more.
+    fn allow(
+        &mut self,
+        now: Instant,
+        key: SubscriptionKey,
+        layers: Option<LayerLimit>,
+        is_short: bool,
+        out: &mut SendBatch,
+    ) {
         let Some(subscription) = self.subscriptions.get_mut(key) else { return };
         let before = std::mem::replace(&mut subscription.allowed, layers);
         if before == layers {
             return;
         }
-        // The first allocation is no change of its mind.
-        if before != Some(LayerLimit::ALL) {
-            subscription.patience.note(now, layers < before);
+        // The first allocation is no change of its mind. Nor does somebody fall who wants no more, or whose publisher sends no
+        // more: the path has not shown that there is no room, and what is wanted again comes at once.
+        let falls = layers < before;
+        if before != Some(LayerLimit::ALL) && (is_short || !falls) {
+            subscription.patience.note(now, falls);
         }
         let (id, peer) = (subscription.id, subscription.peer);
         self.retarget(now, key, out);
