@@ -458,6 +458,7 @@ fn audio_section(audio: &Audio) -> ReceiveSection {
         rtx: None,
         nack: false,
         fir_only: false,
+        remb: false,
     };
     ReceiveSection {
         mid: Mid::new(b"0").unwrap(),
@@ -479,6 +480,7 @@ fn video_section(video: &Video, by_ssrc: bool) -> ReceiveSection {
         rtx,
         nack: video.plan.rtx,
         fir_only: false,
+        remb: false,
     };
     let encodings = video.layers.iter().enumerate().map(|(layer, sending)| {
         let announced = by_ssrc || video.layers.len() == 1;
