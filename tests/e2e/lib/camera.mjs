@@ -57,17 +57,17 @@ export async function decodes(page, identity, what, fits, withinMs) {
   return took;
 }
 
-/** Asks for a quality (0 low, 1 medium, 2 high) of one participant's camera, as a program does. */
-export const choose = (page, identity, quality) =>
+/** Asks for a quality (0 low, 1 medium, 2 high) of one participant's camera, or screen, as a program does. */
+export const choose = (page, identity, quality, source = 'camera') =>
   page.evaluate(
-    ({ identity, quality }) => {
+    ({ identity, quality, source }) => {
       const who = window.__consilium.room.remoteParticipants.get(identity);
-      const camera = [...who.trackPublications.values()].find((one) => one.source === 'camera');
+      const picture = [...who.trackPublications.values()].find((one) => one.source === source);
       // The page lets the size of the tile decide; the library takes the wish of a program only where nothing else does.
-      camera.track.adaptiveStreamSettings = undefined;
-      camera.setVideoQuality(quality);
+      picture.track.adaptiveStreamSettings = undefined;
+      picture.setVideoQuality(quality);
     },
-    { identity, quality },
+    { identity, quality, source },
   );
 
 /** What the page sends of its camera, codec by codec: pictures encoded so far. */
