@@ -9,16 +9,29 @@ export async function publishCamera(page, options, { width = 640, height = 480, 
       return [...published].some((one) => one.source === 'camera');
     });
   await until('the page sends its own camera', sends, 20_000);
-  await page.evaluate(
-    async ({ options, capture }) => {
-      const { localParticipant } = window.__consilium.room;
-      const own = [...localParticipant.trackPublications.values()].find((one) => one.source === 'camera');
-      await localParticipant.unpublishTrack(own.track);
-      const stream = await navigator.mediaDevices.getUserMedia({ video: capture });
-      await localParticipant.publishTrack(stream.getVideoTracks()[0], { source: 'camera', ...options });
-    },
-    { options, capture: { width, height, frameRate } },
-  );
+  await page.evaluate(async () => {
+    const { localParticipant } = window.__consilium.room;
+    const own = [...localParticipant.trackPublications.values()].find((one) => one.source === 'camera');
+    await localParticipant.unpublishTrack(own.track);
+  });
+  // A camera that was open a moment ago may stay as small as it was then, and is then no camera of several sizes.
+  const opens = () =>
+    page.evaluate(
+      async ({ options, width, height, frameRate }) => {
+        const video = { width: { exact: width }, height: { exact: height }, frameRate };
+        const stream = await navigator.mediaDevices.getUserMedia({ video }).catch(() => undefined);
+        const [track] = stream?.getVideoTracks() ?? [];
+        if (track === undefined) return false;
+        if (track.getSettings().width !== width) {
+          track.stop();
+          return false;
+        }
+        await window.__consilium.room.localParticipant.publishTrack(track, { source: 'camera', ...options });
+        return true;
+      },
+      { options, width, height, frameRate },
+    );
+  await until(`the camera opens with ${width} x ${height}`, opens, 20_000);
 }
 
 /** What the page decodes of one participant's camera: codec, size, pictures so far, and how long it stood still. */

@@ -20,6 +20,9 @@ const INTERVAL: Duration = Duration::from_millis(100);
 const AUDIO_OVERHEAD_BPS: u64 = 16_000;
 /// The same beside video packets of about 1,000 bytes.
 const VIDEO_OVERHEAD_PERCENT: u64 = 104;
+/// Probes are made for what exceeds the estimate by a twentieth. Who lacks less than that would never get it: an estimate does
+/// not rise beyond what is sent by itself.
+const PROBED_PERCENT: u64 = 106;
 /// What an audio track is taken to need before it was measured: Opus as browsers send it.
 const AUDIO_NOMINAL_BPS: u64 = 32_000;
 /// Who spoke so recently is shown before others: pauses between sentences and short answers pass.
@@ -96,16 +99,17 @@ impl Worker {
         // Nobody is stalled on a guess: a path that is too narrow says so within the first feedback.
         let least = if is_measured { None } else { Some(0) };
         let given = allocate(estimate_bps.saturating_sub(audio_bps), &candidates);
-        for ((key, candidate), rung) in keys.into_iter().zip(&candidates).zip(given) {
+        for ((key, candidate), rung) in keys.into_iter().zip(&candidates).zip(&given) {
+            let rung = (*rung).or(least);
             // What sends nothing is not stalled: it would have to wait for an allocation when it begins.
             if !candidate.rungs.is_empty() {
-                let rung = rung.or(least);
                 let layers = rung.map(|rung| candidate.rungs[rung].layers);
                 self.allow(now, key, layers, candidate.is_short(rung), out);
             }
         }
-        let wanted_bps = audio_bps + candidates.iter().map(|candidate| candidate.wanted_bps).sum::<u64>();
-        self.set_wanted(key, wanted_bps);
+        let needed_bps = audio_bps + candidates.iter().map(Candidate::needed_bps).sum::<u64>();
+        let is_short = given.iter().zip(&candidates).any(|(rung, candidate)| candidate.is_short(*rung));
+        self.set_wanted(key, if is_short { needed_bps * PROBED_PERCENT / 100 } else { needed_bps });
     }
 
     fn candidate(&self, now: Instant, key: SubscriptionKey) -> Option<(SubscriptionKey, Candidate)> {

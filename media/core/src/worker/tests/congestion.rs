@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ids::PayloadType;
-use crate::params::{ExtensionId, HeaderExtension, SendParameters};
+use crate::params::{Codec, ExtensionId, HeaderExtension, SendParameters};
 use crate::wire::rtp::RtpPacket;
 use crate::wire::transport_cc::TransportCcRecorder;
 use crate::worker::Worker;
@@ -104,6 +104,48 @@ fn a_publisher_without_transport_wide_feedback_is_told_what_its_path_carries() {
     let (first, last) = (with.first().unwrap(), with.last().unwrap());
     assert!(*first >= 400_000 && *last < 190_000, "{with:?}");
     assert!((10..40).contains(&with.len()), "about once per second, and when it falls: {with:?}");
+}
+
+#[test]
+fn who_lacks_a_little_of_what_it_wants_is_probed_for_and_gets_it() {
+    const VP9: u8 = 98;
+    let mut scene = Scene::new();
+    scene.join();
+    scene.join();
+    let mut section = video(1, &[]);
+    section.codecs.iter_mut().for_each(|codec| (codec.payload_type, codec.codec) = (pt(VP9), Codec::Vp9));
+    scene.command(Command::SetReceive { peer: scene.peer(0), sections: vec![section] });
+    subscribe(&mut scene, 1, 1, 1, numbered(OUT, Some(OUT_RTX), VP9));
+    // The larger size takes 4% less than the estimate that everybody begins with, and who rises needs 10% more than it takes.
+    let lens = [500, 1_800];
+    let (mut keyframe, mut large_at, mut recorder) = (true, None, TransportCcRecorder::new());
+    for n in 0..100_u64 {
+        for (spatial, len) in (0..).zip(lens) {
+            let id = (n as u16 | 0x8000).to_be_bytes();
+            let first = 0xbc | if keyframe { 0 } else { 0x40 };
+            let mut payload = vec![first, id[0], id[1], spatial << 1 | u8::from(spatial > 0)];
+            payload.extend((!keyframe).then_some(1 << 1));
+            payload.resize(len, spatial);
+            let (seq, time) = (1_000 + 2 * n + u64::from(spatial), n as u32 * FRAME_TICKS);
+            let extensions: &[(u8, &[u8])] = &[(MID_ID, b"v")];
+            scene.send(0, &Rtp { payload_type: VP9, ssrc: 0x9999, seq, time, extensions, payload: &payload });
+        }
+        scene.pass(FRAME);
+        let [asked, got] = &scene.take_each(|| false)[..] else { unreachable!() };
+        keyframe = count_rtcp(asked, |rtcp| matches!(rtcp, RtcpPacket::Pli(_))) > 0;
+        if rtp(got).iter().any(|packet| packet.payload().last() == Some(&1)) {
+            large_at = large_at.or(Some(n));
+        }
+        // A path of 10 Mbit/s: a packet takes less than a millisecond.
+        for (index, number) in (0..).zip(numbers(got)) {
+            recorder.record(FRAME * n as u32 + Duration::from_micros(250) * index, SeqNo::new(number));
+        }
+        let mut message = Vec::new();
+        if recorder.build(Ssrc::new(1), Ssrc::new(OUT), &mut message) {
+            scene.send_rtcp(1, &message);
+        }
+    }
+    assert!(large_at.is_some_and(|frame| frame < 75), "{large_at:?}");
 }
 
 #[test]
