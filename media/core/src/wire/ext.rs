@@ -79,7 +79,7 @@ impl AbsSendTime {
     /// Microseconds since an earlier one, or negative before a later one: whichever is nearer across the wrap.
     pub fn since_us(self, earlier: Self) -> i64 {
         let units = i64::from((self.0.wrapping_sub(earlier.0) << 8) as i32 >> 8);
-        units * 1_000_000 >> 18
+        (units * 1_000_000) >> 18
     }
 }
 
