@@ -239,6 +239,7 @@ impl Meeting {
             rtx: None,
             nack: kind == MediaKind::Video,
             fir_only: false,
+            remb: false,
         };
         let encoding = Encoding { rid: None, ssrc: Some(ssrc), rtx_ssrc: None, layer: 0 };
         let section = ReceiveSection {

@@ -141,6 +141,7 @@ fn check_meeting_survives(loopback: IpAddr) {
                 rtx: None,
                 nack: true,
                 fir_only: false,
+                remb: false,
             }],
             extensions: extensions(),
             encodings: vec![Encoding { rid: None, ssrc: Some(ssrc), rtx_ssrc: None, layer: 0 }],

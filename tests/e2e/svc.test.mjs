@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { choose, decoded, decodes, publishCamera } from './lib/camera.mjs';
 import { assertNoErrors, closeAll, launchChromium, open } from './lib/chromium.mjs';
-import { whenReady } from './lib/pending.mjs';
 import { startServer } from './lib/server.mjs';
 
 /** Encoders of three sizes begin with the small ones and take their time on two cores. */
@@ -30,7 +29,7 @@ after(async () => {
 });
 
 for (const codec of ['vp9', 'av1']) {
-  test(`${codec}: a receiver that wants it small decodes it small at once, and large again within two seconds`, whenReady('svc'), async (t) => {
+  test(`${codec}: a receiver that wants it small decodes it small at once, and large again within two seconds`, async (t) => {
     const watching = { canPublish: false };
     const viewport = { width: 1_280, height: 900 };
     const [anna, nina, olga] = await Promise.all([
@@ -38,12 +37,14 @@ for (const codec of ['vp9', 'av1']) {
       open(browser, server.link(codec, 'nina', {}, watching), { viewport }),
       open(browser, server.link(codec, 'olga', {}, watching), { viewport }),
     ]);
+    const both = [nina, olga];
+    // The page's own camera first: a track that ends while a receiver still negotiates it is an error in its log.
+    for (const page of both) await decodes(page, 'anna', 'the camera of the page', ({ width }) => width > 0, LARGE_WITHIN_MS);
     await publishCamera(anna, { videoCodec: codec, scalabilityMode: 'L3T3_KEY', backupCodec: false });
     const large = ({ width }) => width === WIDTH;
     // Encoders leave out sizes that they find too small: Chromium sends two of the three here.
     const small = ({ width }) => width > 0 && width <= WIDTH / 2;
-    const both = [nina, olga];
-    for (const page of both) await decodes(page, 'anna', 'a picture', ({ width }) => width > 0, LARGE_WITHIN_MS);
+    for (const page of both) await decodes(page, 'anna', 'a picture', ({ codec: sent }) => sent === `video/${codec.toUpperCase()}`, LARGE_WITHIN_MS);
     for (const page of both) await choose(page, 'anna', HIGH);
     for (const page of both) await decodes(page, 'anna', 'the large picture', large, LARGE_WITHIN_MS);
     const codecs = await Promise.all(both.map(async (page) => (await decoded(page, 'anna')).codec));

@@ -83,6 +83,9 @@ pub struct RunOptions {
     /// The processor core that the generator stays on.
     #[arg(long, global = true)]
     pub cpu: Option<usize>,
+    /// What the rooms are called, before a dash and a number; by default as those of no other run.
+    #[arg(long, global = true)]
+    pub room: Option<String>,
     /// Joins under way at the same time, where they are not what is measured.
     #[arg(long, default_value_t = 8, global = true)]
     pub concurrency: usize,

@@ -71,6 +71,11 @@ pub enum Command {
     Unsubscribe {
         subscription: SubscriptionId,
     },
+    /// Shares no more than so many bit/s among what the peer receives, whatever its path carries; `None` ends that.
+    LimitBandwidth {
+        peer: PeerId,
+        bps_max: Option<u64>,
+    },
     /// Forwards only so many audio tracks of a room, the loudest; 0 is all. For the room's whole life: repeated with each of
     /// its peers, as a room begins and ends with them.
     SetLoudest {

@@ -117,6 +117,9 @@ pub struct CodecParameters {
     pub nack: bool,
     /// Keyframes are asked for with FIR (RFC 5104): it was negotiated, and PLI was not.
     pub fir_only: bool,
+    /// The publisher is to be told what its path carries, as a receiver's estimate (draft-alvestrand-rmcat-remb-03): that was
+    /// negotiated, and transport-wide feedback was not.
+    pub remb: bool,
 }
 
 /// RTP header extensions that the core reads, writes or passes through (RFC 8285).

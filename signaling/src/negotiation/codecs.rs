@@ -121,6 +121,7 @@ impl SectionCodec {
             rtx: self.published.rtx,
             nack: self.feedback.contains(&Feedback::Nack),
             fir_only: self.feedback.contains(&Feedback::Fir) && !self.feedback.contains(&Feedback::Pli),
+            remb: self.feedback.contains(&Feedback::Remb),
         }
     }
 }

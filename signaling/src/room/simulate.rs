@@ -6,6 +6,7 @@
 use super::participant::ParticipantKey;
 use super::{Effect, Now, Room};
 use crate::stats::SessionEnd;
+use consilium_media_core::control::Command;
 use livekit_protocol::leave_request::Action;
 use livekit_protocol::signal_response::Message;
 use livekit_protocol::simulate_scenario::Scenario;
@@ -70,8 +71,17 @@ impl Room {
                 self.send_leave(key, DisconnectReason::UnknownReason, Action::Reconnect);
                 self.remove(now, key, DisconnectReason::ClientInitiated, SessionEnd::Simulated);
             }
-            // There is one candidate protocol and no limit per subscriber to set; the SDKs reconnect by themselves after
-            // asking for the first.
+            // Until it asks for another limit, with 0 for none, or joins anew.
+            Some(Scenario::SubscriberBandwidth(bps)) => {
+                let peer = participant.receiving().id;
+                let bps_max = u64::try_from(bps).ok().filter(|bps| *bps > 0);
+                self.media(Command::LimitBandwidth { peer, bps_max });
+            }
+            // The SDKs join anew by themselves after asking for it, and there are candidates of one protocol alone: they come
+            // back over that one. Nothing is refused, as the request has no number by which an answer could name it.
+            Some(Scenario::SwitchCandidateProtocol(_)) => {
+                tracing::debug!("another candidate protocol was asked for; there is one");
+            }
             _ => {}
         }
     }

@@ -9,16 +9,29 @@ export async function publishCamera(page, options, { width = 640, height = 480, 
       return [...published].some((one) => one.source === 'camera');
     });
   await until('the page sends its own camera', sends, 20_000);
-  await page.evaluate(
-    async ({ options, capture }) => {
-      const { localParticipant } = window.__consilium.room;
-      const own = [...localParticipant.trackPublications.values()].find((one) => one.source === 'camera');
-      await localParticipant.unpublishTrack(own.track);
-      const stream = await navigator.mediaDevices.getUserMedia({ video: capture });
-      await localParticipant.publishTrack(stream.getVideoTracks()[0], { source: 'camera', ...options });
-    },
-    { options, capture: { width, height, frameRate } },
-  );
+  await page.evaluate(async () => {
+    const { localParticipant } = window.__consilium.room;
+    const own = [...localParticipant.trackPublications.values()].find((one) => one.source === 'camera');
+    await localParticipant.unpublishTrack(own.track);
+  });
+  // A camera that was open a moment ago may stay as small as it was then, and is then no camera of several sizes.
+  const opens = () =>
+    page.evaluate(
+      async ({ options, width, height, frameRate }) => {
+        const video = { width: { exact: width }, height: { exact: height }, frameRate };
+        const stream = await navigator.mediaDevices.getUserMedia({ video }).catch(() => undefined);
+        const [track] = stream?.getVideoTracks() ?? [];
+        if (track === undefined) return false;
+        if (track.getSettings().width !== width) {
+          track.stop();
+          return false;
+        }
+        await window.__consilium.room.localParticipant.publishTrack(track, { source: 'camera', ...options });
+        return true;
+      },
+      { options, width, height, frameRate },
+    );
+  await until(`the camera opens with ${width} x ${height}`, opens, 20_000);
 }
 
 /** What the page decodes of one participant's camera: codec, size, pictures so far, and how long it stood still. */
@@ -57,17 +70,17 @@ export async function decodes(page, identity, what, fits, withinMs) {
   return took;
 }
 
-/** Asks for a quality (0 low, 1 medium, 2 high) of one participant's camera, as a program does. */
-export const choose = (page, identity, quality) =>
+/** Asks for a quality (0 low, 1 medium, 2 high) of one participant's camera, or screen, as a program does. */
+export const choose = (page, identity, quality, source = 'camera') =>
   page.evaluate(
-    ({ identity, quality }) => {
+    ({ identity, quality, source }) => {
       const who = window.__consilium.room.remoteParticipants.get(identity);
-      const camera = [...who.trackPublications.values()].find((one) => one.source === 'camera');
+      const picture = [...who.trackPublications.values()].find((one) => one.source === source);
       // The page lets the size of the tile decide; the library takes the wish of a program only where nothing else does.
-      camera.track.adaptiveStreamSettings = undefined;
-      camera.setVideoQuality(quality);
+      picture.track.adaptiveStreamSettings = undefined;
+      picture.setVideoQuality(quality);
     },
-    { identity, quality },
+    { identity, quality, source },
   );
 
 /** What the page sends of its camera, codec by codec: pictures encoded so far. */

@@ -504,6 +504,7 @@ fn audio_section(audio: &Audio) -> ReceiveSection {
         rtx: None,
         nack: false,
         fir_only: false,
+        remb: false,
     };
     let redundant = audio.plan.redundant.then(|| of(RED, Codec::Red));
     ReceiveSection {
@@ -526,6 +527,7 @@ fn video_section(video: &Video, by_ssrc: bool) -> ReceiveSection {
         rtx,
         nack: video.plan.rtx,
         fir_only: false,
+        remb: false,
     };
     let encodings = video.layers.iter().enumerate().map(|(layer, sending)| {
         let announced = by_ssrc || video.layers.len() == 1;

@@ -45,7 +45,7 @@ struct Stage {
     engine: Engine,
     /// The server before the first join.
     idle: Option<ProcessTime>,
-    /// So that rooms of two runs do not meet.
+    /// Of its rooms: those of two runs do not meet, unless they are meant to.
     name: String,
 }
 
@@ -58,7 +58,7 @@ pub async fn run(options: Options) -> Result<Report, RunError> {
         endpoint: options.endpoint(),
         engine,
         idle: None,
-        name: format!("load-{}", started.as_millis()),
+        name: options.run.room.clone().unwrap_or_else(|| format!("load-{}", started.as_millis())),
         options,
     };
     stage.idle = stage.server()?;

@@ -5,6 +5,7 @@
 //! delay    the queue, from one-way delays     rate    the rate control: falls with a queue, rises without
 //! loss     how much is lost, and why          probe   padding that finds out whether more would arrive
 //! pacer    spreads bursts where it is narrow  plateau tells a longer path from a queue
+//! uplink   the other direction: what a publisher may send that knows no such feedback
 //! ```
 //! Time is that of the caller; inside, microseconds since the first subscription that has numbers. Rates count datagrams as
 //! they leave, without UDP and IP headers. Refuses to know what the packets are and who decides what is sent.
@@ -20,12 +21,14 @@ mod plateau;
 mod probe;
 mod rate;
 mod sent;
+mod uplink;
 
 #[cfg(test)]
 mod tests;
 
 pub use pacer::Pacer;
 pub use sent::{SENT_MAX, SentPackets};
+pub use uplink::{LOOK_INTERVAL, Uplink};
 
 use crate::wire::transport_cc::Statuses;
 use delay::QueueMeter;
@@ -59,6 +62,8 @@ const SILENCE_US: u64 = 1_000_000;
 /// ...and the estimate falls by this with each look, one per second, down to what a probe can lift again quickly.
 const SILENCE_DECREASE: f64 = 0.7;
 const SILENCE_BPS_MIN: f64 = 200_000.0;
+/// Receivers repeat what they believe about once per second.
+const REMB_HOLDS: Duration = Duration::from_secs(5);
 /// A change of this share is worth a new allocation.
 const NOTABLE_CHANGE: f64 = 0.05;
 /// Weight of a new value in the mean response time.
@@ -69,7 +74,10 @@ const RESPONSE_WEIGHT: f64 = 0.125;
 pub struct Bandwidth {
     pub sent: SentPackets,
     estimator: Option<Box<Estimator>>,
-    remb_bps: Option<u64>,
+    /// What the receiver believes (draft-alvestrand-rmcat-remb-03), and since when.
+    remb: Option<(u64, Instant)>,
+    /// What is not to be exceeded, whatever the path carries.
+    bps_max: Option<u64>,
     /// From the reports about single streams, for who sends no transport-wide feedback.
     reported_loss: Option<f64>,
     /// The estimate when it was last taken note of.
@@ -91,12 +99,22 @@ impl Bandwidth {
     /// In bit/s; `None` when nothing tells.
     pub fn estimate_bps(&self, now: Instant) -> Option<u64> {
         let estimator = self.estimator.as_ref().filter(|estimator| estimator.is_heard(now, &self.sent));
-        estimator.map(|estimator| estimator.rate.bps as u64).or(self.remb_bps)
+        let own = estimator.map(|estimator| estimator.rate.bps as u64);
+        // Whoever tells nothing else is believed until it says otherwise; beside feedback it is a bound while it is repeated.
+        let is_fresh = |at: Instant| own.is_none() || now.saturating_duration_since(at) < REMB_HOLDS;
+        let remb = self.remb.filter(|(_, at)| is_fresh(*at)).map(|(bps, _)| bps);
+        [own, remb, self.bps_max].into_iter().flatten().min()
+    }
+
+    /// Bounds the estimate, whatever the path carries.
+    pub fn limit(&mut self, bps_max: Option<u64>) {
+        self.bps_max = bps_max;
     }
 
     /// Whether the estimate rests on what the receiver told, or is the one that everybody begins with.
     pub fn is_measured(&self) -> bool {
-        self.remb_bps.is_some() || self.estimator.as_ref().is_some_and(|estimator| estimator.feedback_us.is_some())
+        let is_told = self.remb.is_some() || self.bps_max.is_some();
+        is_told || self.estimator.as_ref().is_some_and(|estimator| estimator.feedback_us.is_some())
     }
 
     /// Whether the estimate is notably another than when this was last `true`.
@@ -160,8 +178,8 @@ impl Bandwidth {
     }
 
     /// draft-alvestrand-rmcat-remb-03: what the receiver believes.
-    pub fn handle_remb(&mut self, bitrate_bps: u64) {
-        self.remb_bps = Some(bitrate_bps.clamp(BPS_MIN as u64, BPS_MAX as u64));
+    pub fn handle_remb(&mut self, now: Instant, bitrate_bps: u64) {
+        self.remb = Some((bitrate_bps.clamp(BPS_MIN as u64, BPS_MAX as u64), now));
     }
 
     /// A report block about one of the streams: lost packets in 256ths (RFC 3550 section 6.4.1).

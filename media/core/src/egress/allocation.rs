@@ -65,7 +65,21 @@ impl Candidate {
             Some(current) if rung < current => 100,
             _ => RISE_MARGIN_PERCENT,
         };
-        self.rungs.get(rung).map_or(0, |rung| rung.rate_bps * percent / 100)
+        let cost = self.rungs.get(rung).map_or(0, |rung| rung.rate_bps * percent / 100);
+        // Where there is room to stay, there is room for less.
+        let above = self.current.filter(|current| rung < *current).map(|current| self.cost(current));
+        above.map_or(cost, |above| cost.min(above))
+    }
+
+    /// What it takes to get all that is wanted.
+    pub fn needed_bps(&self) -> u64 {
+        let percent = if self.is_short(self.current) { RISE_MARGIN_PERCENT } else { 100 };
+        self.wanted_bps * percent / 100
+    }
+
+    /// Whether `given` is less than all that is wanted.
+    pub fn is_short(&self, given: Option<usize>) -> bool {
+        given.and_then(|rung| self.rungs.get(rung)).map_or(0, |rung| rung.rate_bps) < self.wanted_bps
     }
 }
 
@@ -179,6 +193,27 @@ mod tests {
     }
 
     proptest! {
+        /// What is left out is worth a probe: else nothing would ever show that there is room for it.
+        #[test]
+        fn whoever_gets_less_than_all_needs_more_than_there_is(
+            ladders in prop::collection::vec((prop::collection::vec(1_u64..2_000, 1..6), 0_usize..8), 1..8),
+            budget_kbps in 0_u64..8_000,
+        ) {
+            let built = |(rates, current): &(Vec<u64>, usize)| {
+                let mut rates = rates.clone();
+                rates.sort_unstable();
+                rates.dedup();
+                let wanted_bps = rates.last().map_or(0, |kbps| kbps * 1_000);
+                let current = Some(*current).filter(|current| *current < rates.len());
+                Candidate { wanted_bps, current, ..candidate(0, &rates) }
+            };
+            let all: Vec<_> = ladders.iter().map(built).collect();
+            let given = allocate(budget_kbps * 1_000, &all);
+            let needed: u64 = all.iter().map(Candidate::needed_bps).sum();
+            let is_short = given.iter().zip(&all).any(|(rung, one)| one.is_short(*rung));
+            prop_assert!(!is_short || needed > budget_kbps * 1_000, "{given:?} {all:?}");
+        }
+
         #[test]
         fn the_budget_is_kept_and_the_first_is_the_last_to_be_stalled(
             ladders in prop::collection::vec((1_u8..4, prop::collection::vec(1_u64..2_000, 0..6)), 1..8),

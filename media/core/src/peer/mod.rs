@@ -2,7 +2,7 @@
 
 pub mod routes;
 
-use crate::congestion::{Bandwidth, Pacer};
+use crate::congestion::{Bandwidth, Pacer, Uplink};
 use crate::egress::held::Held;
 use crate::egress::playout::Repairs;
 use crate::egress::send::Outlet;
@@ -30,6 +30,10 @@ pub struct Peer {
     /// Those of them that have packets waiting, while packets are sent on.
     pub due: Vec<SubscriptionKey>,
     pub transport_cc: TransportCc,
+    /// Of a publisher that knows no transport-wide feedback.
+    pub uplink: Option<Box<Uplink>>,
+    /// The negotiated id of the extension in which it says when a packet left.
+    pub send_time_id: Option<u8>,
     pub clock: PublisherClock,
     pub timers: Timers,
     /// From the reports of the streams that it receives.
@@ -59,6 +63,8 @@ impl Peer {
             subscriptions: Vec::new(),
             due: Vec::new(),
             transport_cc: TransportCc::default(),
+            uplink: None,
+            send_time_id: None,
             clock: PublisherClock::default(),
             timers: Timers::default(),
             rtt: None,

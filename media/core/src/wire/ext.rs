@@ -75,6 +75,12 @@ impl AbsSendTime {
     pub fn get(self) -> u32 {
         self.0
     }
+
+    /// Microseconds since an earlier one, or negative before a later one: whichever is nearer across the wrap.
+    pub fn since_us(self, earlier: Self) -> i64 {
+        let units = i64::from((self.0.wrapping_sub(earlier.0) << 8) as i32 >> 8);
+        (units * 1_000_000) >> 18
+    }
 }
 
 /// The m-section that a packet belongs to (RFC 8843 section 15).
@@ -119,6 +125,8 @@ mod tests {
             Some(at(Duration::from_millis(1_250)))
         );
         assert_eq!(AbsSendTime::parse(&[1, 2]), None);
+        let (before, after) = (at(Duration::from_millis(63_500)), at(Duration::from_millis(64_500)));
+        assert_eq!((after.since_us(before), before.since_us(after)), (1_000_000, -1_000_000));
     }
 
     #[test]

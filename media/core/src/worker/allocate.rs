@@ -20,6 +20,9 @@ const INTERVAL: Duration = Duration::from_millis(100);
 const AUDIO_OVERHEAD_BPS: u64 = 16_000;
 /// The same beside video packets of about 1,000 bytes.
 const VIDEO_OVERHEAD_PERCENT: u64 = 104;
+/// Probes are made for what exceeds the estimate by a twentieth. Who lacks less than that would never get it: an estimate does
+/// not rise beyond what is sent by itself.
+const PROBED_PERCENT: u64 = 106;
 /// What an audio track is taken to need before it was measured: Opus as browsers send it.
 const AUDIO_NOMINAL_BPS: u64 = 32_000;
 /// Where so much waits on the path, an encoding that is to be left is not sent until the smaller one comes.
@@ -110,19 +113,23 @@ impl Worker {
         }
         let (keys, candidates): (Vec<_>, Vec<_>) = video.into_iter().unzip();
         let Some(estimate_bps) = estimate_bps else {
-            keys.into_iter().for_each(|key| self.allow(now, key, Some(LayerLimit::ALL), out));
+            keys.into_iter().for_each(|key| self.allow(now, key, Some(LayerLimit::ALL), false, out));
             return;
         };
         // Nobody is stalled on a guess: a path that is too narrow says so within the first feedback.
         let least = if is_measured { None } else { Some(0) };
         let given = allocate(estimate_bps.saturating_sub(audio_bps), &candidates);
-        for ((key, candidate), rung) in keys.into_iter().zip(&candidates).zip(given) {
+        for ((key, candidate), rung) in keys.into_iter().zip(&candidates).zip(&given) {
+            let rung = (*rung).or(least);
             // What sends nothing is not stalled: it would have to wait for an allocation when it begins.
             if !candidate.rungs.is_empty() {
-                self.allow(now, key, rung.or(least).map(|rung| candidate.rungs[rung].layers), out);
+                let layers = rung.map(|rung| candidate.rungs[rung].layers);
+                self.allow(now, key, layers, candidate.is_short(rung), out);
             }
         }
-        self.set_wanted(key, audio + wanted_bps);
+        let needed_bps = audio + candidates.iter().map(Candidate::needed_bps).sum::<u64>();
+        let is_short = given.iter().zip(&candidates).any(|(rung, candidate)| candidate.is_short(*rung));
+        self.set_wanted(key, if is_short { needed_bps * PROBED_PERCENT / 100 } else { needed_bps });
     }
 
     fn candidate(&self, now: Instant, key: SubscriptionKey) -> Option<(SubscriptionKey, Candidate)> {
@@ -206,16 +213,25 @@ impl Worker {
         }
     }
 
-    /// Lets a subscription have these layers; `None` stalls it, and its subscriber is told.
-    fn allow(&mut self, now: Instant, key: SubscriptionKey, layers: Option<LayerLimit>, out: &mut SendBatch) {
+    /// Lets a subscription have these layers; `None` stalls it, and its subscriber is told. `is_short` when it wants more.
+    fn allow(
+        &mut self,
+        now: Instant,
+        key: SubscriptionKey,
+        layers: Option<LayerLimit>,
+        is_short: bool,
+        out: &mut SendBatch,
+    ) {
         let Some(subscription) = self.subscriptions.get_mut(key) else { return };
         let before = std::mem::replace(&mut subscription.allowed, layers);
         if before == layers {
             return;
         }
-        // The first allocation is no change of its mind.
-        if before != Some(LayerLimit::ALL) {
-            subscription.patience.note(now, layers < before);
+        // The first allocation is no change of its mind. Nor does somebody fall who wants no more, or whose publisher sends no
+        // more: the path has not shown that there is no room, and what is wanted again comes at once.
+        let falls = layers < before;
+        if before != Some(LayerLimit::ALL) && (is_short || !falls) {
+            subscription.patience.note(now, falls);
         }
         let (id, peer) = (subscription.id, subscription.peer);
         self.retarget(now, key, out);

@@ -2,6 +2,7 @@
 
 use super::{Subscription, Track, Worker};
 use crate::batch::SendBatch;
+use crate::congestion::Uplink;
 use crate::control::Command;
 use crate::drops::DropReason;
 use crate::egress::subscription::Binding;
@@ -62,6 +63,12 @@ impl Worker {
             Command::Unsubscribe { subscription } => {
                 let key = *self.subscriptions_by_id.get(&subscription).ok_or(DropReason::UnknownTarget)?;
                 self.remove_subscription(key);
+                Ok(())
+            }
+            Command::LimitBandwidth { peer, bps_max } => {
+                let key = self.peer_key(peer)?;
+                self.peers[key].bandwidth.limit(bps_max);
+                self.want_allocation(now, key);
                 Ok(())
             }
             Command::SetLoudest { room, loudest } => self.set_loudest(room, loudest),
@@ -152,6 +159,7 @@ impl Worker {
         let ended: Vec<TrackKey> =
             self.peers[key].tracks.iter().copied().filter(|&track| !kept.contains(&self.tracks[track].id)).collect();
         ended.into_iter().for_each(|track| self.remove_track(track));
+        let wants_remb = sections.iter().flat_map(|section| &section.codecs).any(|codec| codec.remb);
         let bound: Vec<(ReceiveSection, Option<TrackKey>)> = sections
             .into_iter()
             .map(|section| {
@@ -163,6 +171,11 @@ impl Worker {
         let peer = &mut peers[key];
         peer.routes.set_sections(bound, |track, rid, ssrc| find_stream(tracks.get(track)?, rid, ssrc));
         peer.transport_cc.extension_id = peer.routes.extension_id(HeaderExtension::TransportCc);
+        peer.send_time_id = peer.routes.extension_id(HeaderExtension::AbsSendTime);
+        match wants_remb {
+            true => drop(peer.uplink.get_or_insert_with(|| Box::new(Uplink::new(now)))),
+            false => peer.uplink = None,
+        }
         for track in self.peers[key].tracks.clone() {
             self.retarget_track(now, track, out);
         }

@@ -56,7 +56,7 @@ impl Worker {
                 RtcpPacket::TransportCc(feedback) => self.handle_transport_cc(now, key, &feedback),
                 RtcpPacket::Remb(remb) => {
                     if let Some(peer) = self.peers.get_mut(key) {
-                        peer.bandwidth.handle_remb(remb.bitrate_bps);
+                        peer.bandwidth.handle_remb(now, remb.bitrate_bps);
                     }
                     self.note_estimate(now, key);
                 }

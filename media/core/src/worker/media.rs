@@ -4,6 +4,7 @@ use super::Worker;
 use super::commands::find_stream;
 use crate::batch::SendBatch;
 use crate::codec::red;
+use crate::congestion::LOOK_INTERVAL;
 use crate::control::{Event, RoomEvent};
 use crate::drops::DropReason;
 use crate::egress::packet::{Packet, PacketInfo};
@@ -15,7 +16,7 @@ use crate::params::{Codec, HeaderExtension, Path};
 use crate::peer::Peer;
 use crate::peer::routes::{Learned, Purpose, Target};
 use crate::transport::srtp::SrtpError;
-use crate::wire::ext::{AudioLevel, TransportCc};
+use crate::wire::ext::{AbsSendTime, AudioLevel, TransportCc};
 use crate::wire::rtp::{self, RTP_HEADER_LEN, RtpPacket};
 use crate::worker::keys::{PeerKey, TrackKey};
 use crate::worker::loudest::Gate;
@@ -40,7 +41,8 @@ impl Worker {
         let plain = datagram.get_mut(..opened.len).ok_or(DropReason::RtpMalformed)?;
         self.stats.rtp_received += 1;
         let rtp = RtpPacket::parse(plain).map_err(|_| DropReason::RtpMalformed)?;
-        if note_transport_cc(now, peer, self.clock.elapsed(now), &rtp) {
+        let due = note_transport_cc(now, peer, self.clock.elapsed(now), &rtp);
+        if due | note_uplink(now, peer, &rtp) {
             self.schedule(key);
         }
         let route = self.peers.get_mut(key).and_then(|peer| peer.routes.lookup(rtp.ssrc()));
@@ -243,6 +245,18 @@ fn note_transport_cc(now: Instant, peer: &mut Peer, elapsed: Duration, rtp: &Rtp
         return false;
     }
     peer.timers.feedback = Some(now + FEEDBACK_INTERVAL);
+    true
+}
+
+/// As [`note_transport_cc`], where the publisher is told what its path carries.
+fn note_uplink(now: Instant, peer: &mut Peer, rtp: &RtpPacket<'_>) -> bool {
+    let Some(uplink) = &mut peer.uplink else { return false };
+    let send_time = peer.send_time_id.and_then(|id| rtp.extension(id)).and_then(AbsSendTime::parse);
+    uplink.note(now, send_time, rtp.as_bytes().len());
+    if peer.timers.feedback.is_some() {
+        return false;
+    }
+    peer.timers.feedback = Some(now + LOOK_INTERVAL);
     true
 }
 

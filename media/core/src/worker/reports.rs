@@ -22,6 +22,8 @@ const SENDER_REPORT_IDLE: Duration = Duration::from_secs(5);
 const SENDER_REPORT_ROOM: usize = 28 + 8 + 256 + 4;
 /// Report blocks in one receiver report (RFC 3550 section 6.4.2: five bits).
 const REPORT_BLOCKS_MAX: usize = 31;
+/// Streams that an estimate names: the count has eight bits (draft-alvestrand-rmcat-remb-03 section 2.2).
+const REMB_SSRCS_MAX: usize = 255;
 
 impl Worker {
     /// Sends what a peer's timers say, and sets them anew.
@@ -42,6 +44,7 @@ impl Worker {
         }
         if feedback {
             self.send_transport_cc(key, out);
+            self.send_remb(now, key, out);
         }
         if repair {
             self.send_repairs(now, key, out);
@@ -88,6 +91,22 @@ impl Worker {
         if let Some(peer) = self.peers.get_mut(key) {
             peer.transport_cc.recorder = Some(recorder);
         }
+    }
+
+    /// Tells a publisher that knows no transport-wide feedback what its path carries.
+    fn send_remb(&mut self, now: Instant, key: PeerKey, out: &mut SendBatch) {
+        let Self { peers, tracks, .. } = self;
+        let Some(peer) = peers.get_mut(key) else { return };
+        let Some(uplink) = &mut peer.uplink else { return };
+        let streams = || peer.tracks.iter().filter_map(|track| tracks.get(*track)).flat_map(|track| &track.streams);
+        let totals = streams().map(|stream| stream.reception.totals());
+        let totals = totals.fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+        let Some(bps) = uplink.poll(now, totals, peer.rtt.map(|rtt| rtt.mean)) else { return };
+        let ssrcs: Vec<Ssrc> = streams().filter_map(|stream| stream.ssrc).take(REMB_SSRCS_MAX).collect();
+        let sender = self.feedback_ssrc;
+        self.send_rtcp(key, out, |rtcp| {
+            rtcp.remb(sender, bps, &ssrcs);
+        });
     }
 
     /// Asks the publisher of `track` for a keyframe of one encoding: now, or when the throttle allows.

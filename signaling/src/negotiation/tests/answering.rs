@@ -211,6 +211,21 @@ fn only_a_client_without_pli_is_asked_for_keyframes_with_fir() {
 }
 
 #[test]
+fn only_a_client_without_transport_wide_feedback_is_told_a_receivers_estimate() {
+    let told = |offer: &str| {
+        let (negotiation, answer) = answered(offer);
+        let video = negotiation.incoming().into_iter().filter(|incoming| incoming.kind == MediaKind::Video);
+        let told: Vec<bool> = video.flat_map(|video| video.codecs).map(|codec| codec.remb).collect();
+        (told, answer.sdp.contains(" goog-remb"))
+    };
+    let (with_both, answered) = told(CHROMIUM_SENDRECV);
+    assert!(!with_both.is_empty() && with_both.iter().all(|told| !told) && !answered);
+    let without = |line: &&str| !line.ends_with(" transport-cc\r\n");
+    let (remb_only, answered) = told(&CHROMIUM_SENDRECV.split_inclusive('\n').filter(without).collect::<String>());
+    assert!(!remb_only.is_empty() && remb_only.iter().all(|told| *told) && answered);
+}
+
+#[test]
 fn only_forwarded_codecs_are_answered() {
     for offer in OFFERS {
         let (_, answer) = answered(offer);

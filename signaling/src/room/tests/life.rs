@@ -8,7 +8,7 @@ use livekit_protocol::ConnectionQuality::{self, Excellent, Lost, Poor};
 use livekit_protocol::leave_request::Action;
 use livekit_protocol::simulate_scenario::Scenario;
 use livekit_protocol::{
-    DataChannelReceiveState, DataPacket, MuteRoomTrackRequest, MuteTrackRequest, SimulateScenario,
+    CandidateProtocol, DataChannelReceiveState, DataPacket, MuteRoomTrackRequest, MuteTrackRequest, SimulateScenario,
     SubscriptionPermission, SyncState, UpdateParticipantRequest, UpdateSubscription,
 };
 use prost::Message as _;
@@ -367,6 +367,36 @@ fn pretended_speech_is_told_to_its_speaker_and_ends() {
     stage.pass(SECOND * 30);
     assert_eq!(speech(&stage, both[0]), [true, false, true, false]);
     assert!(speech(&stage, both[1]).is_empty());
+}
+
+#[test]
+fn a_receiver_limits_its_own_bandwidth_and_takes_the_limit_back() {
+    let (mut stage, both, _) = two();
+    for (bps, bps_max) in [(300_000, Some(300_000)), (0, None), (i64::MIN, None)] {
+        let before = stage.commands.len();
+        simulate(&mut stage, both[0], Scenario::SubscriberBandwidth(bps));
+        let peer = stage.peer(both[0]);
+        let limits: Vec<_> = stage.commands[before..]
+            .iter()
+            .filter_map(|command| match command {
+                Command::LimitBandwidth { peer, bps_max } => Some((*peer, *bps_max)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(limits, [(peer, bps_max)]);
+    }
+}
+
+#[test]
+fn who_asks_for_another_candidate_protocol_stays_until_it_joins_anew_by_itself() {
+    let (mut stage, both, sid) = two();
+    for protocol in [CandidateProtocol::Tcp, CandidateProtocol::Tls] {
+        stage.forget_inboxes();
+        simulate(&mut stage, both[0], Scenario::SwitchCandidateProtocol(protocol.into()));
+        assert!(stage.commands.is_empty());
+        assert!(both.iter().all(|session| stage.inbox(*session).is_empty() && stage.clients[session].closed.is_none()));
+    }
+    assert_eq!(stage.sid(both[0]), sid);
 }
 
 #[test]

@@ -138,12 +138,12 @@ fn who_never_sends_feedback_is_unknown_and_remb_stands_in() {
     (0..100).for_each(|_| bandwidth.sent.record(0, 1_000));
     let later = epoch + Duration::from_secs(4);
     assert_eq!(bandwidth.estimate_bps(later), None);
-    bandwidth.handle_remb(700_000);
+    bandwidth.handle_remb(later, 700_000);
     assert_eq!(bandwidth.estimate_bps(later), Some(700_000));
     assert!(bandwidth.take_change(later));
-    bandwidth.handle_remb(710_000);
+    bandwidth.handle_remb(later, 710_000);
     assert!(!bandwidth.take_change(later), "a little more is nothing new");
-    bandwidth.handle_remb(u64::MAX);
+    bandwidth.handle_remb(later, u64::MAX);
     assert_eq!(bandwidth.estimate_bps(later), Some(100_000_000));
     bandwidth.handle_report(128);
     assert_eq!(bandwidth.downlink_loss(), Some(0.5));
@@ -156,5 +156,12 @@ fn who_never_sends_feedback_is_unknown_and_remb_stands_in() {
     let statuses = Statuses::parse(&out[FEEDBACK_PREFIX_LEN..]).unwrap();
     assert!(bandwidth.handle_feedback(later + Duration::from_millis(30), &statuses));
     assert_eq!(bandwidth.estimate_bps(later), Some(START_BPS));
+    // From then on what the receiver believes is a bound, while it says so.
+    bandwidth.handle_remb(later, 90_000);
+    assert_eq!(bandwidth.estimate_bps(later + REMB_HOLDS / 2), Some(90_000));
+    assert_eq!(bandwidth.estimate_bps(later + REMB_HOLDS), Some(START_BPS));
+    bandwidth.limit(Some(20_000));
+    assert_eq!(bandwidth.estimate_bps(later), Some(20_000));
+    bandwidth.limit(None);
     assert_eq!(bandwidth.response_time(), Some(Duration::from_millis(30)));
 }

@@ -207,6 +207,22 @@ fn remb_is_read_as_the_library_writes_it() {
 }
 
 #[test]
+fn a_bit_rate_is_written_as_the_library_reads_it() {
+    use rtc::shared::marshal::Unmarshal;
+    type Theirs = rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
+    for (bps, read) in
+        [(1, 1), (30_000, 30_000), (0x3_ffff, 0x3_ffff), (1_000_001, 1_000_000), (100_000_511, 100_000_256)]
+    {
+        let mut bytes = Vec::new();
+        assert!(RtcpWriter::new(&mut bytes).remb(A, bps, &[B, Ssrc::new(7)]));
+        let RtcpPacket::Remb(remb) = only(&bytes) else { panic!() };
+        assert_eq!((remb.sender, remb.bitrate_bps), (A, read));
+        let theirs = Theirs::unmarshal(&mut bytes.as_slice()).unwrap();
+        assert_eq!((theirs.bitrate as u64, theirs.ssrcs), (read, vec![B.get(), 7]));
+    }
+}
+
+#[test]
 fn a_bit_rate_that_overflows_is_refused() {
     let mut bytes = vec![0x8f, 206, 0, 4];
     bytes.extend([0; 8]);

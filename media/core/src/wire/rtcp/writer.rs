@@ -126,6 +126,20 @@ impl<'a> RtcpWriter<'a> {
         true
     }
 
+    /// draft-alvestrand-rmcat-remb-03 section 2.2, rounded down to 18 bits; the media SSRC of the message is zero. At most
+    /// 255 sources.
+    pub fn remb(&mut self, sender: Ssrc, bitrate_bps: u64, ssrcs: &[Ssrc]) -> bool {
+        let (Ok(count), len) = (u8::try_from(ssrcs.len()), 8 + 4 * ssrcs.len()) else { return false };
+        if !self.feedback(packet_type::PAYLOAD_FEEDBACK, format::APPLICATION, sender, Ssrc::new(0), len) {
+            return false;
+        }
+        let exponent = (64 - bitrate_bps.leading_zeros()).saturating_sub(18);
+        self.out.extend_from_slice(b"REMB");
+        self.word(u32::from(count) << 24 | exponent << 18 | (bitrate_bps >> exponent) as u32);
+        ssrcs.iter().for_each(|ssrc| self.word(ssrc.get()));
+        true
+    }
+
     /// At most 31 sources.
     pub fn bye(&mut self, ssrcs: &[Ssrc]) -> bool {
         if ssrcs.len() > COUNT_MAX || !self.header(packet_type::BYE, ssrcs.len() as u8, ssrcs.len() * 4) {

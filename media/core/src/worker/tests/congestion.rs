@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ids::PayloadType;
-use crate::params::{ExtensionId, HeaderExtension, SendParameters};
+use crate::params::{Codec, ExtensionId, HeaderExtension, SendParameters};
 use crate::wire::rtp::RtpPacket;
 use crate::wire::transport_cc::TransportCcRecorder;
 use crate::worker::Worker;
@@ -58,6 +58,127 @@ fn acknowledge(scene: &mut Scene, recorder: &mut TransportCcRecorder, got: &[Got
     if recorder.build(Ssrc::new(1), Ssrc::new(OUT), &mut message) {
         scene.send_rtcp(1, &message);
     }
+}
+
+#[test]
+fn a_publisher_without_transport_wide_feedback_is_told_what_its_path_carries() {
+    const SEND_TIME_ID: u8 = 6;
+    let told = |got: &[Got]| -> Vec<u64> {
+        let packets = got.iter().filter_map(|got| match got {
+            Got::Rtcp(packet) => Some(packet),
+            Got::Rtp(_) => None,
+        });
+        let estimate = |packet| match packet {
+            Ok(RtcpPacket::Remb(remb)) => {
+                assert_eq!(remb.ssrcs.iter().collect::<Vec<_>>(), [Ssrc::new(MEDIA)]);
+                Some(remb.bitrate_bps)
+            }
+            _ => None,
+        };
+        packets.flat_map(|packet| compound(packet)).filter_map(estimate).collect()
+    };
+    let mut estimates = Vec::new();
+    for remb in [true, false] {
+        let mut scene = Scene::new();
+        scene.join();
+        let mut section = video(1, &[]);
+        section.codecs.iter_mut().for_each(|codec| codec.remb = remb);
+        section.extensions.push(ExtensionId { id: SEND_TIME_ID, extension: HeaderExtension::AbsSendTime });
+        scene.command(Command::SetReceive { peer: scene.peer(0), sections: vec![section] });
+        let mut got = Vec::new();
+        // 200 kbit/s; from the sixth second on each packet is 4 ms later than the one before: a tenth too much.
+        for n in 0..300_u64 {
+            let sent = Duration::from_millis(40 * n);
+            let raw = crate::wire::ext::AbsSendTime::from_ntp(NtpTime::from_unix(sent)).to_bytes();
+            let extensions: &[(u8, &[u8])] = &[(MID_ID, b"v"), (SEND_TIME_ID, &raw)];
+            let payload = [vp8(n as u16, n as u8, n == 0, 0), vec![0; 930]].concat();
+            let (seq, time) = (1_000 + n, n as u32 * FRAME_TICKS);
+            scene.send(0, &Rtp { payload_type: VP8, ssrc: MEDIA, seq, time, extensions, payload: &payload });
+            scene.pass(Duration::from_millis(if n < 150 { 40 } else { 44 }));
+            got.extend(scene.take(0));
+        }
+        estimates.push(told(&got));
+    }
+    let [with, without] = &estimates[..] else { unreachable!() };
+    assert!(without.is_empty());
+    let (first, last) = (with.first().unwrap(), with.last().unwrap());
+    assert!(*first >= 400_000 && *last < 190_000, "{with:?}");
+    assert!((10..40).contains(&with.len()), "about once per second, and when it falls: {with:?}");
+}
+
+#[test]
+fn who_lacks_a_little_of_what_it_wants_is_probed_for_and_gets_it() {
+    const VP9: u8 = 98;
+    let mut scene = Scene::new();
+    let epoch = scene.now;
+    scene.join();
+    scene.join();
+    let mut section = video(1, &[]);
+    section.codecs.iter_mut().for_each(|codec| (codec.payload_type, codec.codec) = (pt(VP9), Codec::Vp9));
+    scene.command(Command::SetReceive { peer: scene.peer(0), sections: vec![section] });
+    subscribe(&mut scene, 1, 1, 1, numbered(OUT, Some(OUT_RTX), VP9));
+    // The larger size takes 4% less than the estimate that everybody begins with, and who rises needs 10% more than it takes.
+    let lens = [500, 1_800];
+    let (mut keyframe, mut large, mut recorder) = (true, Vec::new(), TransportCcRecorder::new());
+    for n in 0..100_u64 {
+        for (spatial, len) in (0..).zip(lens) {
+            let id = (n as u16 | 0x8000).to_be_bytes();
+            let first = 0xbc | if keyframe { 0 } else { 0x40 };
+            let mut payload = vec![first, id[0], id[1], spatial << 1 | u8::from(spatial > 0)];
+            payload.extend((!keyframe).then_some(1 << 1));
+            payload.resize(len, spatial);
+            let (seq, time) = (1_000 + 2 * n + u64::from(spatial), n as u32 * FRAME_TICKS);
+            let extensions: &[(u8, &[u8])] = &[(MID_ID, b"v")];
+            scene.send(0, &Rtp { payload_type: VP9, ssrc: 0x9999, seq, time, extensions, payload: &payload });
+        }
+        keyframe = false;
+        large.push(false);
+        // Padding leaves in between.
+        for _ in 0..8 {
+            scene.pass(FRAME / 8);
+            let [asked, got] = &scene.take_each(|| false)[..] else { unreachable!() };
+            keyframe |= count_rtcp(asked, |rtcp| matches!(rtcp, RtcpPacket::Pli(_))) > 0;
+            large[n as usize] |= rtp(got).iter().any(|packet| packet.payload().last() == Some(&1));
+            // A path of 10 Mbit/s: a packet takes less than a millisecond.
+            for (index, number) in (0..).zip(numbers(got)) {
+                let at = scene.now.saturating_duration_since(epoch) + Duration::from_micros(250) * index;
+                recorder.record(at, SeqNo::new(number));
+            }
+        }
+        let mut message = Vec::new();
+        if recorder.build(Ssrc::new(1), Ssrc::new(OUT), &mut message) {
+            scene.send_rtcp(1, &message);
+        }
+    }
+    assert!(large[75..].iter().all(|large| *large), "{large:?}");
+}
+
+#[test]
+fn a_limit_holds_whatever_the_path_carries_until_it_is_taken_back() {
+    let mut scene = Scene::new();
+    scene.join();
+    scene.join();
+    scene.command(Command::SetReceive { peer: scene.peer(0), sections: vec![video(1, &["q", "h"])] });
+    subscribe(&mut scene, 1, 1, 1, send_parameters(OUT, Some(OUT_RTX), &[(VP8, false)]));
+    let mut layers = String::new();
+    for n in 0..180 {
+        let bps_max = [None, Some(50_000), None][n as usize / 60];
+        if n % 60 == 0 {
+            scene.command(Command::LimitBandwidth { peer: scene.peer(1), bps_max });
+        }
+        for (rid, len) in [("q", 100), ("h", 1_000)] {
+            let base = u32::from(rid.as_bytes()[0]);
+            let payload = [vp8(n as u16, n as u8, n % 15 == 0, 0), vec![rid.as_bytes()[0]; len]].concat();
+            let extensions: &[(u8, &[u8])] = &[(MID_ID, b"v"), (RID_ID, rid.as_bytes())];
+            let (seq, time) = (u64::from(base) * 100 + n, base * 1_000_000 + n as u32 * FRAME_TICKS);
+            scene.send(0, &Rtp { payload_type: VP8, ssrc: base, seq, time, extensions, payload: &payload });
+        }
+        scene.pass(FRAME);
+        let got = scene.take(1);
+        layers.extend(rtp(&got).iter().map(|packet| char::from(*packet.payload().last().unwrap())));
+    }
+    let changes: String = layers.chars().zip(layers.chars().skip(1)).filter(|(a, b)| a != b).map(|(_, b)| b).collect();
+    assert!(changes == "hqh" && layers.ends_with(&"h".repeat(40)), "{layers}");
 }
 
 #[test]

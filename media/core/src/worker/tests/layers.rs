@@ -183,6 +183,38 @@ fn a_size_left_out_of_a_stream_leaves_no_gap_and_the_picture_ends_where_it_now_e
 }
 
 #[test]
+fn who_chose_a_smaller_picture_gets_the_larger_one_again_as_soon_as_it_is_wanted() {
+    let mut scene = Scene::new();
+    scene.join();
+    scene.join();
+    let mut section = video(1, &[]);
+    section.codecs = vec![CodecParameters { payload_type: pt(VP9), codec: Codec::Vp9, ..section.codecs[0].clone() }];
+    scene.command(Command::SetReceive { peer: scene.peer(0), sections: vec![section] });
+    subscribe(&mut scene, 1, 1, 1, send_parameters(OUT, Some(OUT_RTX), &[(VP9, false)]));
+    remb(&mut scene, 5_000);
+    // Large for a second, small for half a second: nobody who rises and falls so often of a path is let rise again soon.
+    let (mut keyframe, mut wanted_since, mut waits) = (true, None, Vec::new());
+    for n in 0..400 {
+        if n >= 120 && (n % 36 == 0 || n % 36 == 24) {
+            let (subscription, spatial) = (SubscriptionId::new(1), u8::from(n % 36 == 0));
+            let limit = LayerLimit { spatial, temporal: u8::MAX };
+            scene.command(Command::SetSubscription { subscription, paused: false, limit, priority: 0 });
+            wanted_since = (spatial > 0).then_some(n);
+        }
+        (0..2).for_each(|spatial| vp9(&mut scene, n, spatial, keyframe));
+        scene.pass(FRAME);
+        let [asked, got] = &scene.take_each(|| false)[..] else { unreachable!() };
+        keyframe = count_rtcp(asked, |rtcp| matches!(rtcp, RtcpPacket::Pli(_))) > 0;
+        let is_large = rtp(got).iter().any(|packet| vp9_codec::parse(packet.payload()).unwrap().sid == Some(1));
+        waits.extend(wanted_since.take_if(|_| is_large).map(|since| n - since));
+    }
+    assert_eq!(
+        waits, [1; 8],
+        "frames from the wish to the larger picture: the keyframe is the one after it is asked for"
+    );
+}
+
+#[test]
 fn a_wanted_frame_rate_leaves_out_the_temporal_layers_above_it() {
     let mut scene = video_scene();
     // 25 pictures per second, every other one in the higher layer.

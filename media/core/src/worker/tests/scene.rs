@@ -282,6 +282,7 @@ pub(super) fn video(track: u64, rids: &[&str]) -> ReceiveSection {
             rtx: Some(pt(RTX)),
             nack: true,
             fir_only: false,
+            remb: false,
         }],
         extensions: extensions(),
         encodings,
@@ -296,6 +297,7 @@ pub(super) fn audio(track: u64) -> ReceiveSection {
         rtx: None,
         nack: false,
         fir_only: false,
+        remb: false,
     };
     ReceiveSection {
         mid: mid("a"),
