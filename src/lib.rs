@@ -6,6 +6,7 @@
 //! credentials   the API key pair: configured, or generated for development
 //! moment, ids   points in time and identifiers, as they are stored and shown
 //! text          names and titles, in one normal form
+//! meetings      what is scheduled, who is invited, who enters
 //! store         the database: the only place that speaks SQL
 //! identity      who is calling, and what they may do
 //! app           builds everything; used by main and by tests
@@ -24,6 +25,7 @@ pub mod credentials;
 pub mod http;
 pub mod identity;
 pub mod ids;
+pub mod meetings;
 pub mod moment;
 pub mod ops;
 pub mod store;

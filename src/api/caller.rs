@@ -56,9 +56,18 @@ pub(super) async fn authenticate(State(api): State<Api>, mut request: Request, n
 
 fn stranger(api: &Api, request: &Request) -> Response {
     let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    refuse(api, address, Code::Unauthenticated.into())
+}
+
+/// Refuses somebody who tried with what may be a guess, and counts it.
+pub(super) fn slow_down(api: &Api, peer: SocketAddr, problem: Problem) -> Response {
+    refuse(api, Some(peer.ip()), problem)
+}
+
+fn refuse(api: &Api, address: Option<IpAddr>, problem: Problem) -> Response {
     let verdict = api.limits.strangers.take(&network(address), Instant::now());
     let problem = if verdict.is_allowed {
-        Code::Unauthenticated.into()
+        problem
     } else {
         Problem::new(Code::TooManyRequests).retry_after(verdict.reset_seconds)
     };

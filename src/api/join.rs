@@ -3,6 +3,7 @@
 use super::extract::Json;
 use super::problem::{Code, Problem, ProblemBody};
 use super::{Api, Entry};
+use crate::ids::MeetingId;
 use axum::extract::State;
 use consilium_signaling::access::{Claims, VideoGrants};
 use rand::distr::{Alphanumeric, SampleString};
@@ -46,6 +47,10 @@ pub(super) async fn join(
         return Err(Code::RoomsClosed.into());
     }
     let request = request?.value;
+    // A scheduled meeting is entered by invitation, whatever else is open.
+    if MeetingId::parse(&request.room).is_some() {
+        return Err(Code::RoomsClosed.into());
+    }
     if !is_room(&request.room) {
         return Err(Code::InvalidRoom.into());
     }

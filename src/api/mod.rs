@@ -9,7 +9,7 @@
 //! caller, rate  who is calling, and how often
 //! description   OpenAPI, and a page to browse it
 //! headers       the security headers of every answer
-//! join, api_keys        one file for each resource
+//! join, api_keys, meetings, occurrences, invitations        one file for each resource
 //! ```
 
 mod api_keys;
@@ -18,7 +18,10 @@ mod creation;
 mod description;
 mod extract;
 mod headers;
+mod invitations;
 mod join;
+mod meetings;
+mod occurrences;
 mod page;
 mod problem;
 mod rate;
@@ -86,10 +89,14 @@ async fn nothing() -> Problem {
 
 /// Routes that ask for no key.
 fn open_routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(join::join))
+    OpenApiRouter::new().routes(routes!(join::join)).routes(routes!(invitations::enter))
 }
 
 /// Routes that want a caller.
 fn known_routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().merge(api_keys::router())
+    OpenApiRouter::new()
+        .merge(meetings::router())
+        .merge(occurrences::router())
+        .merge(invitations::router())
+        .merge(api_keys::router())
 }

@@ -2,6 +2,7 @@
 //! goes to the log, never to the client.
 
 use crate::identity::{self, Scope};
+use crate::meetings::Flaw;
 use crate::store::StoreError;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
@@ -58,6 +59,10 @@ codes! {
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method_not_allowed", "This resource does not know that method.";
     Conflict = CONFLICT, "conflict", "The change contradicts what is stored.";
     Stale = PRECONDITION_FAILED, "stale", "Somebody changed this since you read it. Read it again, then send your change with the new ETag.";
+    MeetingCancelled = CONFLICT, "meeting_cancelled", "This meeting was cancelled.";
+    TooMany = CONFLICT, "too_many", "There is no room for more of these.";
+    LinkInvalid = FORBIDDEN, "link_invalid", "This invitation link does not work. Ask the host for a new one.";
+    LinkExpired = FORBIDDEN, "link_expired", "This invitation link has expired. Ask the host for a new one.";
     BodyTooLarge = PAYLOAD_TOO_LARGE, "body_too_large", "The request is too large.";
     NotJson = UNSUPPORTED_MEDIA_TYPE, "not_json", "The request must be application/json.";
     InvalidBody = UNPROCESSABLE_ENTITY, "invalid_body", "The request's JSON does not have the expected fields.";
@@ -127,9 +132,15 @@ impl Problem {
         Self { retry_after_seconds: Some(seconds), ..self }
     }
 
-    #[cfg(test)]
     pub(crate) fn code(&self) -> Code {
         self.code
+    }
+}
+
+impl From<Vec<Flaw>> for Problem {
+    fn from(flaws: Vec<Flaw>) -> Self {
+        let field = |flaw: Flaw| FieldError { pointer: format!("/{}", flaw.field), detail: flaw.reason.to_owned() };
+        Self::fields(flaws.into_iter().map(field).collect())
     }
 }
 

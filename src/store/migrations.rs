@@ -18,8 +18,10 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "foundation", sql: include_str!("migrations/0001_foundation.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "foundation", sql: include_str!("migrations/0001_foundation.sql") },
+    Migration { version: 2, name: "meetings", sql: include_str!("migrations/0002_meetings.sql") },
+];
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum MigrationError {

@@ -39,13 +39,10 @@ impl Database {
 
     /// A connection beside the store, for what only a hand that has no business there would do.
     pub(crate) async fn meddle(&self, statement: &'static str) {
-        let url = match &self.place {
-            Place::Sqlite { data_dir } => format!("sqlite://{}/consilium.db", data_dir.display()),
-            Place::Postgres { url, .. } => url.expose().to_owned(),
-        };
-        let mut connection = sqlx::AnyConnection::connect(&url).await.unwrap();
-        sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
+        match &self.place {
+            Place::Sqlite { data_dir } => meddle(data_dir, statement).await,
+            Place::Postgres { url, .. } => execute(url.expose(), statement).await,
+        }
     }
 
     /// For a child process: see [`place_from`].
@@ -55,6 +52,17 @@ impl Database {
             Place::Postgres { url, .. } => url.expose().to_owned(),
         }
     }
+}
+
+/// The same in the data directory of a server.
+pub(crate) async fn meddle(data_dir: &Path, statement: &'static str) {
+    execute(&format!("sqlite://{}/consilium.db", data_dir.display()), statement).await;
+}
+
+async fn execute(url: &str, statement: &'static str) {
+    let mut connection = sqlx::AnyConnection::connect(url).await.unwrap();
+    sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
 }
 
 pub(crate) fn place_from(description: &str) -> Place {

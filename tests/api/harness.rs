@@ -1,9 +1,11 @@
 //! A server of its own for each test, and requests over real sockets, byte by byte.
 
+use crate::databases::{Database, databases};
 use consilium::app::App;
 use consilium::config::{Config, Secret};
 use consilium::identity::Scope;
 use consilium::moment::Moment;
+use consilium::store::Place;
 use consilium_signaling::access::{Claims, VideoGrants};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -51,6 +53,24 @@ impl Server {
             config.api.secret = Some(Secret::new(SECRET));
         })
         .await
+    }
+
+    /// The same on each database.
+    pub(crate) async fn on_each() -> Vec<(Database, Self)> {
+        let mut servers = Vec::new();
+        for database in databases().await {
+            let url = match &database.place {
+                Place::Postgres { url, .. } => Some(url.clone()),
+                Place::Sqlite { .. } => None,
+            };
+            let server = Self::start(|config| {
+                config.api.key = Some("key".into());
+                config.api.secret = Some(Secret::new(SECRET));
+                config.store.url = url;
+            });
+            servers.push((database, server.await));
+        }
+        servers
     }
 
     pub(crate) async fn http(&self, request: &Request<'_>) -> Answer {

@@ -7,6 +7,8 @@ mod backup;
 mod databases;
 mod exposition;
 mod harness;
+mod invitations;
 mod killed;
+mod meetings;
 mod store;
 mod surface;
