@@ -32,8 +32,9 @@ impl Name {
         if text.len() > NAME_LEN_MAX * 16 {
             return Err(NameError::TooLong);
         }
-        let normal: String = text.nfc().collect();
-        if normal.chars().any(is_hidden) || has_heaps_of_marks(&normal) {
+        // ASCII is normal as it is, and most of what is read from the store.
+        let normal = if text.is_ascii() { Cow::Borrowed(text) } else { Cow::Owned(text.nfc().collect::<String>()) };
+        if normal.chars().any(is_hidden) || (!normal.is_ascii() && has_heaps_of_marks(&normal)) {
             return Err(NameError::Hidden);
         }
         let words: Vec<_> = normal.split_whitespace().collect();

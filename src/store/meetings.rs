@@ -135,15 +135,16 @@ impl Store {
         // One statement for every filter: what is not asked for is a condition that always holds.
         let rows = sqlx::query(concat!(
             columns!(),
-            " WHERE (starts_at_ms > $1 OR (starts_at_ms = $1 AND id > $2)) AND starts_at_ms < $3 AND ends_at_ms > $4 \
-             AND status LIKE $5 AND title_folded LIKE $6 ESCAPE '\\' ORDER BY starts_at_ms, id LIMIT $7"
+            " WHERE starts_at_ms >= $1 AND (starts_at_ms > $1 OR id > $2) AND starts_at_ms < $3 AND ends_at_ms > $4 \
+             AND ($5 = '' OR status = $5) AND ($6 = '' OR title_folded LIKE $6 ESCAPE '\\') \
+             ORDER BY starts_at_ms, id LIMIT $7"
         ))
         .bind(after.map_or(i64::MIN, |after| after.starts_at.ms()))
         .bind(after.map_or("", |after| after.id.as_str()))
         .bind(filter.to.map_or(i64::MAX, Moment::ms))
         .bind(filter.from.map_or(i64::MIN, Moment::ms))
-        .bind(filter.status.map_or("%", Status::name))
-        .bind(filter.title.as_deref().map_or_else(|| "%".to_owned(), contains))
+        .bind(filter.status.map_or("", Status::name))
+        .bind(filter.title.as_deref().map(contains).unwrap_or_default())
         .bind(limit)
         .fetch_all(&mut *self.reader().await?)
         .await?;
