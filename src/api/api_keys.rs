@@ -74,7 +74,7 @@ struct Wanted {
 }
 
 /// List API keys, newest first.
-#[utoipa::path(get, path = PATH, tag = "API keys", params(PageQuery),
+#[utoipa::path(get, path = PATH, operation_id = "list_api_keys", tag = "API keys", params(PageQuery),
     responses((status = 200, body = Page<Shown>)))]
 async fn list(
     State(api): State<Api>,
@@ -88,7 +88,7 @@ async fn list(
 }
 
 /// Make an API key.
-#[utoipa::path(post, path = PATH, tag = "API keys", request_body = Wanted,
+#[utoipa::path(post, path = PATH, operation_id = "create_api_key", tag = "API keys", request_body = Wanted,
     params(("Idempotency-Key" = Option<String>, Header, max_length = 144)),
     responses((status = 201, body = New, headers(("ETag" = String), ("Location" = String)))))]
 async fn create(
@@ -127,7 +127,7 @@ fn check(wanted: &Wanted, now: Moment) -> Result<(), Problem> {
 }
 
 /// Read one API key.
-#[utoipa::path(get, path = "/api/v1/api-keys/{id}", tag = "API keys", params(("id" = ApiKeyId, Path)),
+#[utoipa::path(get, path = "/api/v1/api-keys/{id}", operation_id = "get_api_key", tag = "API keys", params(("id" = ApiKeyId, Path)),
     responses((status = 200, body = Shown, headers(("ETag" = String))), (status = 404, body = ProblemBody)))]
 async fn get(
     State(api): State<Api>,
@@ -140,7 +140,7 @@ async fn get(
 }
 
 /// Revoke an API key. Requests with it are refused from then on.
-#[utoipa::path(delete, path = "/api/v1/api-keys/{id}", tag = "API keys",
+#[utoipa::path(delete, path = "/api/v1/api-keys/{id}", operation_id = "revoke_api_key", tag = "API keys",
     params(("id" = ApiKeyId, Path), ("If-Match" = String, Header)),
     responses((status = 204), (status = 404, body = ProblemBody), (status = 412, body = ProblemBody),
         (status = 428, body = ProblemBody)))]

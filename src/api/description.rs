@@ -59,6 +59,7 @@ fn complete(collected: OpenApi) -> Value {
     }
     let codes: Vec<_> = problem::Code::ALL.iter().map(|code| code.word()).collect();
     description["components"]["schemas"]["Problem"]["properties"]["code"]["enum"] = json!(codes);
+    drop_null_defaults(&mut description["components"]["schemas"]);
     description["components"]["securitySchemes"] = json!({"api_key": {"type": "http", "scheme": "bearer"}});
     description["security"] = json!([{"api_key": []}]);
     for (_, _, operation) in operations_mut(&mut description) {
@@ -82,6 +83,18 @@ fn complete(collected: OpenApi) -> Value {
         }
     }
     description
+}
+
+/// The derive takes "may be absent" for a default of `null`, which most of these fields do not take.
+fn drop_null_defaults(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            fields.retain(|name, value| name != "default" || !value.is_null());
+            fields.values_mut().for_each(drop_null_defaults);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_null_defaults),
+        _ => {}
+    }
 }
 
 fn refusal() -> Value {

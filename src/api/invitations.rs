@@ -119,7 +119,7 @@ struct Change {
 }
 
 /// List the invitations of a meeting, in the order in which they were made.
-#[utoipa::path(get, path = "/api/v1/meetings/{id}/invitations", tag = "Invitations",
+#[utoipa::path(get, path = "/api/v1/meetings/{id}/invitations", operation_id = "list_invitations", tag = "Invitations",
     params(("id" = MeetingId, Path), PageQuery),
     responses((status = 200, body = Page<Shown>), (status = 404, body = ProblemBody)))]
 async fn list(
@@ -137,7 +137,7 @@ async fn list(
 }
 
 /// Invite somebody.
-#[utoipa::path(post, path = "/api/v1/meetings/{id}/invitations", tag = "Invitations", request_body = Asked,
+#[utoipa::path(post, path = "/api/v1/meetings/{id}/invitations", operation_id = "create_invitation", tag = "Invitations", request_body = Asked,
     params(("id" = MeetingId, Path), ("Idempotency-Key" = Option<String>, Header, max_length = 144)),
     responses((status = 201, body = WithLink, headers(("ETag" = String), ("Location" = String))),
         (status = 404, body = ProblemBody), (status = 409, body = ProblemBody)))]
@@ -195,7 +195,7 @@ impl Asked {
 }
 
 /// Read an invitation.
-#[utoipa::path(get, path = "/api/v1/invitations/{id}", tag = "Invitations", params(("id" = InvitationId, Path)),
+#[utoipa::path(get, path = "/api/v1/invitations/{id}", operation_id = "get_invitation", tag = "Invitations", params(("id" = InvitationId, Path)),
     responses((status = 200, body = Shown, headers(("ETag" = String))), (status = 404, body = ProblemBody)))]
 async fn get(
     State(api): State<Api>,
@@ -208,7 +208,7 @@ async fn get(
 }
 
 /// Change an invitation. Its link stays the same.
-#[utoipa::path(patch, path = "/api/v1/invitations/{id}", tag = "Invitations", request_body = Change,
+#[utoipa::path(patch, path = "/api/v1/invitations/{id}", operation_id = "update_invitation", tag = "Invitations", request_body = Change,
     params(("id" = InvitationId, Path), ("If-Match" = String, Header)),
     responses((status = 200, body = Shown, headers(("ETag" = String))), (status = 404, body = ProblemBody),
         (status = 409, body = ProblemBody), (status = 412, body = ProblemBody), (status = 428, body = ProblemBody)))]
@@ -240,7 +240,7 @@ async fn update(
 }
 
 /// Revoke an invitation: its link lets nobody in any more.
-#[utoipa::path(delete, path = "/api/v1/invitations/{id}", tag = "Invitations",
+#[utoipa::path(delete, path = "/api/v1/invitations/{id}", operation_id = "revoke_invitation", tag = "Invitations",
     params(("id" = InvitationId, Path), ("If-Match" = String, Header)),
     responses((status = 204), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody),
         (status = 412, body = ProblemBody), (status = 428, body = ProblemBody)))]
@@ -263,7 +263,7 @@ async fn revoke(
 }
 
 /// Make a new link for an invitation; the old one stops working.
-#[utoipa::path(post, path = "/api/v1/invitations/{id}/link", tag = "Invitations",
+#[utoipa::path(post, path = "/api/v1/invitations/{id}/link", operation_id = "renew_invitation_link", tag = "Invitations",
     params(("id" = InvitationId, Path), ("If-Match" = String, Header)),
     responses((status = 200, body = WithLink, headers(("ETag" = String))), (status = 404, body = ProblemBody),
         (status = 409, body = ProblemBody), (status = 412, body = ProblemBody), (status = 428, body = ProblemBody)))]
@@ -349,7 +349,7 @@ pub(super) struct Waiting {
 }
 
 /// Enter a meeting with the secret of an invitation's link.
-#[utoipa::path(post, path = "/api/v1/join/invitation", tag = "Joining", request_body = EntryRequest, security(()),
+#[utoipa::path(post, path = "/api/v1/join/invitation", operation_id = "enter_by_invitation", tag = "Joining", request_body = EntryRequest, security(()),
     responses((status = 200, body = Entered), (status = 202, body = Waiting), (status = 403, body = ProblemBody),
         (status = 409, body = ProblemBody)))]
 pub(super) async fn enter(

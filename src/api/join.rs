@@ -36,7 +36,7 @@ pub(super) struct JoinResponse {
 }
 
 /// Enter an open room as a guest.
-#[utoipa::path(post, path = "/api/v1/join", tag = "Joining", request_body = JoinRequest, security(()),
+#[utoipa::path(post, path = "/api/v1/join", operation_id = "enter_open_room", tag = "Joining", request_body = JoinRequest, security(()),
     responses((status = 200, body = JoinResponse), (status = 403, body = ProblemBody)))]
 pub(super) async fn join(
     State(api): State<Api>,

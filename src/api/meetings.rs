@@ -203,7 +203,7 @@ impl ListQuery {
 }
 
 /// List and search meetings, by their first start.
-#[utoipa::path(get, path = PATH, tag = "Meetings", params(ListQuery), responses((status = 200, body = Page<Shown>)))]
+#[utoipa::path(get, path = PATH, operation_id = "list_meetings", tag = "Meetings", params(ListQuery), responses((status = 200, body = Page<Shown>)))]
 async fn list(
     State(api): State<Api>,
     Known(caller): Known,
@@ -220,7 +220,7 @@ async fn list(
 }
 
 /// Schedule a meeting.
-#[utoipa::path(post, path = PATH, tag = "Meetings", request_body = Asked,
+#[utoipa::path(post, path = PATH, operation_id = "create_meeting", tag = "Meetings", request_body = Asked,
     params(("Idempotency-Key" = Option<String>, Header, max_length = 144)),
     responses((status = 201, body = Shown, headers(("ETag" = String), ("Location" = String)))))]
 async fn create(
@@ -263,7 +263,7 @@ impl Asked {
 }
 
 /// Read a meeting.
-#[utoipa::path(get, path = "/api/v1/meetings/{id}", tag = "Meetings", params(("id" = MeetingId, Path)),
+#[utoipa::path(get, path = "/api/v1/meetings/{id}", operation_id = "get_meeting", tag = "Meetings", params(("id" = MeetingId, Path)),
     responses((status = 200, body = Shown, headers(("ETag" = String))), (status = 404, body = ProblemBody)))]
 async fn get(
     State(api): State<Api>,
@@ -276,7 +276,7 @@ async fn get(
 }
 
 /// Change a meeting. A new time or rule forgets what was decided about single occurrences.
-#[utoipa::path(patch, path = "/api/v1/meetings/{id}", tag = "Meetings", request_body = Change,
+#[utoipa::path(patch, path = "/api/v1/meetings/{id}", operation_id = "update_meeting", tag = "Meetings", request_body = Change,
     params(("id" = MeetingId, Path), ("If-Match" = String, Header)),
     responses((status = 200, body = Shown, headers(("ETag" = String))), (status = 404, body = ProblemBody),
         (status = 409, body = ProblemBody), (status = 412, body = ProblemBody), (status = 428, body = ProblemBody)))]
@@ -326,7 +326,7 @@ impl Change {
 }
 
 /// Cancel a meeting. It stays readable, and nobody enters it any more.
-#[utoipa::path(delete, path = "/api/v1/meetings/{id}", tag = "Meetings",
+#[utoipa::path(delete, path = "/api/v1/meetings/{id}", operation_id = "cancel_meeting", tag = "Meetings",
     params(("id" = MeetingId, Path), ("If-Match" = String, Header)),
     responses((status = 200, body = Shown, headers(("ETag" = String))), (status = 404, body = ProblemBody),
         (status = 409, body = ProblemBody), (status = 412, body = ProblemBody), (status = 428, body = ProblemBody)))]

@@ -66,7 +66,7 @@ struct WindowQuery {
 }
 
 /// List the occurrences of a meeting in a window of time.
-#[utoipa::path(get, path = "/api/v1/meetings/{id}/occurrences", tag = "Meetings",
+#[utoipa::path(get, path = "/api/v1/meetings/{id}/occurrences", operation_id = "list_occurrences", tag = "Meetings",
     params(("id" = MeetingId, Path), WindowQuery),
     responses((status = 200, body = Window), (status = 404, body = ProblemBody)))]
 async fn list(
@@ -139,7 +139,7 @@ struct Change {
 }
 
 /// Move one occurrence of a series. A cancelled one takes place again.
-#[utoipa::path(put, path = "/api/v1/meetings/{id}/occurrences/{original}", tag = "Meetings", request_body = Change,
+#[utoipa::path(put, path = "/api/v1/meetings/{id}/occurrences/{original}", operation_id = "move_occurrence", tag = "Meetings", request_body = Change,
     params(("id" = MeetingId, Path), ("original" = String, Path), ("If-Match" = String, Header)),
     responses((status = 200, body = Shown, headers(("ETag" = String))), (status = 404, body = ProblemBody),
         (status = 409, body = ProblemBody), (status = 412, body = ProblemBody), (status = 428, body = ProblemBody)))]
@@ -170,7 +170,7 @@ async fn change(
 }
 
 /// Cancel one occurrence of a series.
-#[utoipa::path(delete, path = "/api/v1/meetings/{id}/occurrences/{original}", tag = "Meetings",
+#[utoipa::path(delete, path = "/api/v1/meetings/{id}/occurrences/{original}", operation_id = "cancel_occurrence", tag = "Meetings",
     params(("id" = MeetingId, Path), ("original" = String, Path), ("If-Match" = String, Header)),
     responses((status = 204, headers(("ETag" = String))), (status = 404, body = ProblemBody),
         (status = 409, body = ProblemBody), (status = 412, body = ProblemBody), (status = 428, body = ProblemBody)))]

@@ -285,6 +285,10 @@ async fn the_description_tells_every_answer_and_the_page_loads_nothing_from_else
     for status in ["201", "400", "401", "403", "413", "415", "422", "429", "500", "503"] {
         assert!(statuses.contains(status), "{status} is not told: {statuses:?}");
     }
+    let operations = description["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap());
+    let names: Vec<_> = operations.map(|(_, operation)| operation["operationId"].as_str().unwrap()).collect();
+    assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len(), "clients are made from these: {names:?}");
+    assert!(names.len() >= 20 && !answer.text().contains("\"default\":null"));
     // Whatever is referred to is there.
     let text = answer.text();
     for part in text.split("\"$ref\":\"#/components/schemas/").skip(1) {
