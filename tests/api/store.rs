@@ -4,6 +4,7 @@ use crate::databases::databases;
 use consilium::moment::Moment;
 use consilium::store::audit::{Break, Detail, NewEntry};
 use consilium::store::events::NewEvent;
+use consilium::store::idempotency::Remembered;
 use consilium::store::{MigrationError, Store, StoreError};
 use serde_json::json;
 
@@ -144,6 +145,45 @@ async fn two_servers_that_start_together_make_one_schema() {
         let (one, other) = tokio::join!(Store::open(&database.place), Store::open(&database.place));
         change(&one.unwrap(), 1).await.unwrap();
         assert_eq!(other.unwrap().last_event().await.unwrap(), 1, "{}", database.name);
+    }
+}
+
+#[tokio::test]
+async fn a_writer_waits_until_another_server_has_finished() {
+    for database in databases().await {
+        let (one, other) = (database.open().await, database.open().await);
+        let mut write = one.write().await.unwrap();
+        let event = NewEvent { kind: "test.happened", subject: "a", body: json!(1) };
+        assert_eq!(write.append_event(Moment::from_ms(1), &event).await.unwrap(), 1);
+        let mut waiting = std::pin::pin!(change(&other, 2));
+        let early = tokio::time::timeout(std::time::Duration::from_millis(200), &mut waiting).await;
+        assert!(early.is_err(), "{}: two wrote at once", database.name);
+        // Who only reads does not wait, and does not see what is not committed.
+        assert_eq!(other.last_event().await.unwrap(), 0, "{}", database.name);
+        write.commit().await.unwrap();
+        assert_eq!(waiting.await.unwrap(), 2, "{}", database.name);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_remembered_for_a_day_and_by_its_caller() {
+    let hour = std::time::Duration::from_secs(3_600);
+    for database in databases().await {
+        let store = database.open().await;
+        let made = Moment::from_ms(1_000);
+        let answer = Remembered { request_hash: "hash".into(), sealed_answer: "sealed".into() };
+        let mut write = store.write().await.unwrap();
+        write.remember("caller", "key", &answer, made).await.unwrap();
+        let (before, after) = (made.plus(hour * 24 - hour / 60), made.plus(hour * 24));
+        assert_eq!(write.remembered("caller", "key", before).await.unwrap(), Some(answer.clone()), "{}", database.name);
+        assert_eq!(write.remembered("other", "key", before).await.unwrap(), None);
+        assert_eq!(write.remembered("caller", "key", after).await.unwrap(), None);
+        // The name may be used again, and what is over is swept with the next.
+        let next = Remembered { request_hash: "next".into(), ..answer };
+        write.remember("caller", "key", &next, after).await.unwrap();
+        write.remember("caller", "second", &next, after.plus(hour * 48)).await.unwrap();
+        assert_eq!(write.remembered("caller", "key", made).await.unwrap(), None, "{}: swept", database.name);
+        write.commit().await.unwrap();
     }
 }
 
