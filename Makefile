@@ -58,6 +58,7 @@ lint:
 
 bench:
 	cargo bench -p consilium-benches --bench '*'
+	cargo bench -p consilium --bench meetings
 	if command -v valgrind >/dev/null; then cargo run --release -p consilium-benches --bin forward-instructions; fi
 
 # One command, so that both crates agree on the features of their libraries and compile them once.

@@ -6,6 +6,7 @@ use crate::config::{Config, CredentialSource};
 use crate::credentials::{self, CredentialsError};
 use crate::http::{HttpServer, ListenError, Listener};
 use crate::ops::{self, Readiness};
+use crate::store::{Store, StoreError};
 use axum::Router;
 use axum::middleware::from_fn;
 use consilium_media_core::transport::identity::{Identity, IdentityError};
@@ -32,6 +33,8 @@ pub enum AppError {
     Media(#[from] StartError),
     #[error("cannot make the server's certificate: {0}")]
     Identity(#[from] IdentityError),
+    #[error("cannot open the database: {0}")]
+    Store(#[from] StoreError),
     #[error("cannot stop the media server: {0}")]
     Stop(#[from] tokio::task::JoinError),
 }
@@ -47,6 +50,7 @@ pub struct App {
     readiness: Readiness,
     rooms: Rooms,
     media: MediaServer,
+    store: Store,
 }
 
 impl App {
@@ -57,17 +61,18 @@ impl App {
         announce(config, entry);
         let http = Listener::bind("pages, API and WebSocket", config.http.listen).await?;
         let ops = Listener::bind("operations", config.ops.listen).await?;
+        let store = Store::open(&config.store_place()).await?;
         let (media, handle, events) = consilium_media_net::start(&media_config(config), Identity::generate()?)?;
         let rooms = Rooms::start(rooms_config(config), keys.clone(), handle.clone(), events);
 
         let (http_addr, ops_addr) = (http.address(), ops.address());
         let readiness = Readiness::default();
         let sources = ops::Sources { media: handle, rooms: rooms.clone() };
-        let ops = ops.serve(ops::router(sources, readiness.clone()), OPS_CONNECTIONS_MAX);
-        let http = http.serve(routes(rooms.clone(), keys.clone(), entry), config.http.connections_max);
+        let ops = ops.serve(ops::router(sources, readiness.clone(), store.clone()), OPS_CONNECTIONS_MAX);
+        let http = http.serve(routes(rooms.clone(), store.clone(), keys.clone(), entry), config.http.connections_max);
         readiness.set(true);
         tracing::info!(http = %http_addr, ops = %ops_addr, version = env!("CARGO_PKG_VERSION"), "the server is ready");
-        Ok(Self { http_addr, ops_addr, keys, entry, http, ops, readiness, rooms, media })
+        Ok(Self { http_addr, ops_addr, keys, entry, http, ops, readiness, rooms, media, store })
     }
 
     pub fn http_addr(&self) -> SocketAddr {
@@ -80,6 +85,10 @@ impl App {
 
     pub fn keys(&self) -> &ApiKeys {
         &self.keys
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     /// A link that opens a ready-made room, where rooms are open. It carries no token, because links get logged.
@@ -98,6 +107,7 @@ impl App {
         self.readiness.set(false);
         self.rooms.shutdown().await;
         self.http.shutdown().await;
+        self.store.close().await;
         // Joining the workers blocks for as long as one of their rounds.
         tokio::task::spawn_blocking(move || self.media.shutdown()).await?;
         self.ops.shutdown().await;
@@ -105,11 +115,11 @@ impl App {
     }
 }
 
-fn routes(rooms: Rooms, keys: Arc<ApiKeys>, entry: Entry) -> Router {
+fn routes(rooms: Rooms, store: Store, keys: Arc<ApiKeys>, entry: Entry) -> Router {
     Router::new()
         .merge(session::router(rooms.clone()))
         .merge(twirp::router(rooms, keys.clone()))
-        .merge(api::router(keys, entry))
+        .merge(api::router(store, keys, entry))
         .merge(assets::router())
         .layer(from_fn(api::security_headers))
 }

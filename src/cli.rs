@@ -1,6 +1,8 @@
 //! The command line: what the user asked for, as values. It runs nothing.
 
 use crate::config::Overrides;
+use crate::identity::Scope;
+use crate::text::Name;
 use clap::{Args, Parser, Subcommand};
 use consilium_signaling::access::{Claims, VideoGrants};
 use std::net::{IpAddr, SocketAddr};
@@ -33,10 +35,69 @@ pub enum Command {
     Serve(ServeArgs),
     /// Print a token that lets one participant join one room.
     Token(TokenArgs),
+    /// Keys of the REST API.
+    ApiKey {
+        #[command(subcommand)]
+        command: ApiKeyCommand,
+    },
+    /// The log of who did what.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+    /// Copy the SQLite database to a file, while the server runs or not.
+    Backup {
+        /// A file that does not exist yet.
+        file: PathBuf,
+        #[command(flatten)]
+        settings: FileArgs,
+    },
+    /// Put a backup in the place of the SQLite database. The server must be stopped.
+    Restore {
+        /// A file that `backup` wrote.
+        file: PathBuf,
+        /// Puts the present database aside.
+        #[arg(long)]
+        replace: bool,
+        #[command(flatten)]
+        settings: FileArgs,
+    },
     /// Look at the configuration.
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ApiKeyCommand {
+    /// Make a key and print it: the server itself keeps only a hash.
+    Create {
+        /// What the key is for.
+        #[arg(long)]
+        name: Name,
+        /// What it may do; may be repeated.
+        #[arg(long, required = true, value_enum)]
+        scope: Vec<Scope>,
+        /// How long it is valid: 90s, 30m, 8h or 7d. Absent: until it is revoked.
+        #[arg(long, value_parser = parse_ttl)]
+        ttl: Option<Duration>,
+        #[command(flatten)]
+        settings: FileArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Check the chain of hashes from the first entry to the last.
+    Verify {
+        #[command(flatten)]
+        settings: FileArgs,
+    },
+    /// Print every entry as a line of JSON.
+    Export {
+        #[command(flatten)]
+        settings: FileArgs,
     },
 }
 

@@ -4,6 +4,11 @@
 //! cli           the command line
 //! config        one typed configuration: defaults < file < environment < flags, checked before anything is bound
 //! credentials   the API key pair: configured, or generated for development
+//! moment, ids   points in time and identifiers, as they are stored and shown
+//! text          names and titles, in one normal form
+//! meetings      what is scheduled, who is invited, who enters
+//! store         the database: the only place that speaks SQL
+//! identity      who is calling, and what they may do
 //! app           builds everything; used by main and by tests
 //! http          accepts connections, with bounds and deadlines
 //! api           what the pages ask for
@@ -18,4 +23,10 @@ pub mod cli;
 pub mod config;
 pub mod credentials;
 pub mod http;
+pub mod identity;
+pub mod ids;
+pub mod meetings;
+pub mod moment;
 pub mod ops;
+pub mod store;
+pub mod text;

@@ -1,10 +1,11 @@
 //! The binary: parse, run, exit code.
 
+mod administer;
+
 use anyhow::Context;
 use clap::Parser;
 use consilium::app::App;
-use consilium::cli::{Cli, Command, ConfigCommand, FileArgs, ServeArgs, TokenArgs};
-use consilium::config::{self, Loaded, Overrides};
+use consilium::cli::{Cli, Command, ConfigCommand, ServeArgs, TokenArgs};
 use consilium::{credentials, ops};
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -24,12 +25,16 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve(args) => serve(&args),
         Command::Token(args) => token(&args),
+        Command::ApiKey { command } => run_async(administer::api_key(&command)),
+        Command::Audit { command } => run_async(administer::audit(&command)),
+        Command::Backup { file, settings } => run_async(administer::backup(&file, &settings)),
+        Command::Restore { file, replace, settings } => run_async(administer::restore(&file, replace, &settings)),
         Command::Config { command: ConfigCommand::Check(args) } => check(&args),
     }
 }
 
 fn serve(args: &ServeArgs) -> anyhow::Result<()> {
-    let loaded = load(&args.file, args.overrides())?;
+    let loaded = administer::load(&args.file, args.overrides())?;
     ops::start_logging(&loaded.config.log).context("cannot start logging")?;
     for variable in loaded.ignored_variables {
         tracing::warn!(variable, "this environment variable names no configuration key");
@@ -58,25 +63,25 @@ fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     })
 }
 
+/// Commands that end by themselves need one thread.
+fn run_async(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    runtime.block_on(command)
+}
+
 fn token(args: &TokenArgs) -> anyhow::Result<()> {
-    let loaded = load(&args.file, args.file.overrides())?;
+    let loaded = administer::load(&args.file, args.file.overrides())?;
     let keys = credentials::resolve(&loaded.config)?;
     println!("{}", keys.sign(&args.claims(), SystemTime::now(), args.ttl)?);
     Ok(())
 }
 
 fn check(args: &ServeArgs) -> anyhow::Result<()> {
-    let loaded = load(&args.file, args.overrides())?;
+    let loaded = administer::load(&args.file, args.overrides())?;
     for variable in loaded.ignored_variables {
         eprintln!("{variable} names no configuration key and is ignored");
     }
     print!("# The configuration is valid. In effect:\n{}", toml::to_string(&loaded.config)?);
     Ok(())
-}
-
-fn load(file: &FileArgs, overrides: Overrides) -> anyhow::Result<Loaded> {
-    // A variable that is not Unicode is none of ours: names and values are ASCII or text.
-    let environment =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    Ok(config::load(file.config.as_deref(), environment, overrides)?)
 }

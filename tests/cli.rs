@@ -342,6 +342,91 @@ fn the_server_prints_a_link_logs_in_json_and_stops_in_order() {
 }
 
 #[test]
+fn the_database_url_is_a_secret_and_of_postgresql() {
+    let url = "postgres://consilium:hunter2@db/consilium";
+    let environment = [("CONSILIUM_STORE__URL", url)];
+    let config = load(None, &environment, Overrides::default()).unwrap().config;
+    assert!(matches!(config.store_place(), consilium::store::Place::Postgres { .. }));
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let folder = Folder::new("url");
+    let checked = command(&folder, &["config", "check"]).env("CONSILIUM_STORE__URL", url).output().unwrap();
+    assert!(checked.status.success() && text(&checked.stdout).contains("[store]"));
+    assert!(!text(&checked.stdout).contains("hunter2") && text(&checked.stderr).is_empty());
+    let message = error(None, &[("CONSILIUM_STORE__URL", "mysql://x:hunter2@db/c")], Overrides::default());
+    assert!(
+        message.contains("store.url") && message.contains("postgres://") && !message.contains("hunter2"),
+        "{message}"
+    );
+    // Nobody listens there; the password is not told either.
+    let url = "postgres://consilium:hunter2@127.0.0.1:1/consilium";
+    let failed = command(&folder, &["audit", "verify"]).env("CONSILIUM_STORE__URL", url).output().unwrap();
+    assert!(!failed.status.success());
+    assert!(!text(&failed.stderr).contains("hunter2"), "{}", text(&failed.stderr));
+}
+
+#[test]
+fn a_key_is_made_once_and_its_making_is_in_the_audit_log() {
+    let folder = Folder::new("keys");
+    let made = run(&folder, &["api-key", "create", "--name", "Calendar of the trust", "--scope", "meetings:write"]);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let key = text(&made.stdout).trim();
+    assert!(key.starts_with("ck_") && key.len() == 73, "{key}");
+    for wrong in [
+        &["api-key", "create", "--name", "x"][..],
+        &["api-key", "create", "--name", "x", "--scope", "root"],
+        &["api-key", "create", "--name", "", "--scope", "meetings:read"],
+        &["api-key", "create", "--name", "x", "--scope", "meetings:read", "--ttl", "0s"],
+    ] {
+        assert!(!run(&folder, wrong).status.success(), "{wrong:?}");
+    }
+    let exported = run(&folder, &["audit", "export"]);
+    let lines: Vec<serde_json::Value> =
+        text(&exported.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let acts: Vec<_> = lines.iter().map(|line| line["action"].as_str().unwrap()).collect();
+    assert_eq!(acts, ["api_key.created", "audit.exported"]);
+    assert_eq!((&lines[0]["actor"], &lines[1]["previous_hash"]), (&"cli".into(), &lines[0]["hash"]));
+    assert!(!text(&exported.stdout).contains("Calendar") && !text(&exported.stdout).contains(&key[30..]));
+
+    let verified = run(&folder, &["audit", "verify"]);
+    assert!(verified.status.success());
+    assert!(
+        text(&verified.stdout).contains("2 entries")
+            && text(&verified.stdout).contains(lines[1]["hash"].as_str().unwrap())
+    );
+    let mode = |name: &str| std::fs::metadata(folder.0.join("data").join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("consilium.db"), mode("")), (0o600, 0o700));
+}
+
+#[test]
+fn a_backup_is_taken_beside_a_running_server_and_restored_when_it_has_stopped() {
+    let folder = Folder::new("backup");
+    let file = folder.file(
+        "[http]\nlisten = \"127.0.0.1:0\"\n[ops]\nlisten = \"127.0.0.1:0\"\n[media]\nudp_port = 0\nworkers = 1\n",
+    );
+    let config = file.to_str().unwrap();
+    let mut server =
+        command(&folder, &["--config", config]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    std::io::BufReader::new(server.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+    let key = ["api-key", "create", "--config", config, "--name", "x", "--scope", "meetings:read"];
+    assert!(run(&folder, &key).status.success(), "beside the running server");
+    let copied = run(&folder, &["backup", "--config", config, "copy.db"]);
+    assert!(copied.status.success(), "{}", text(&copied.stderr));
+    let refused = run(&folder, &["restore", "--config", config, "--replace", "copy.db"]);
+    assert!(!refused.status.success());
+    assert!(text(&refused.stderr).contains("another process"), "{}", text(&refused.stderr));
+    assert!(Command::new("kill").arg(server.id().to_string()).status().unwrap().success());
+    assert!(server.wait().unwrap().success());
+    assert!(run(&folder, &key).status.success());
+    let entries = || text(&run(&folder, &["audit", "verify", "--config", config]).stdout).to_owned();
+    assert!(entries().contains("2 entries"));
+    let refused = run(&folder, &["restore", "--config", config, "copy.db"]);
+    assert!(!refused.status.success() && text(&refused.stderr).contains("--replace"));
+    let restored = run(&folder, &["restore", "--config", config, "--replace", "copy.db"]);
+    assert!(restored.status.success() && text(&restored.stdout).contains("replaced-"), "{}", text(&restored.stderr));
+    assert!(entries().contains("1 entries"));
+}
+
+#[test]
 fn the_version_is_printed() {
     let output = run(&Folder::new("version"), &["--version"]);
     assert_eq!(text(&output.stdout).trim(), concat!("consilium ", env!("CARGO_PKG_VERSION")));

@@ -1,14 +1,13 @@
 //! Entering an open room: a room and a name become a token for a guest. Where rooms are not open, the answer is no.
 
-use super::Entry;
-use super::problem::Problem;
-use axum::Json;
+use super::extract::Json;
+use super::problem::{Code, Problem, ProblemBody};
+use super::{Api, Entry};
+use crate::ids::MeetingId;
 use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
-use consilium_signaling::access::{ApiKeys, Claims, VideoGrants};
+use consilium_signaling::access::{Claims, VideoGrants};
 use rand::distr::{Alphanumeric, SampleString};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// As long as the longest list of cases, with the reconnects in it.
@@ -20,41 +19,44 @@ const NAME_LEN_MAX: usize = 64;
 /// 59 bits: two guests with one identity would throw each other out.
 const IDENTITY_LEN: usize = 10;
 
-#[derive(Clone)]
-pub(super) struct Door {
-    pub(super) keys: Arc<ApiKeys>,
-    pub(super) entry: Entry,
-}
-
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct JoinRequest {
+    /// Code of the room: 1 to 64 letters, digits, dots, hyphens and underscores.
+    #[schema(min_length = 1, max_length = 64)]
     room: String,
+    /// Name that others see.
+    #[schema(min_length = 1, max_length = 64)]
     name: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct JoinResponse {
+    /// Opens the WebSocket.
     token: String,
 }
 
+/// Enter an open room as a guest.
+#[utoipa::path(post, path = "/api/v1/join", operation_id = "enter_open_room", tag = "Joining", request_body = JoinRequest, security(()),
+    responses((status = 200, body = JoinResponse), (status = 403, body = ProblemBody)))]
 pub(super) async fn join(
-    State(door): State<Door>,
-    request: Result<Json<JoinRequest>, JsonRejection>,
-) -> Result<Json<JoinResponse>, Problem> {
-    if door.entry == Entry::ByToken {
-        return Err(Problem::RoomsClosed);
+    State(api): State<Api>,
+    request: Result<Json<JoinRequest>, Problem>,
+) -> Result<axum::Json<JoinResponse>, Problem> {
+    // Before the body is looked at: a closed server has nothing to say about it.
+    if api.entry == Entry::ByToken {
+        return Err(Code::RoomsClosed.into());
     }
-    let Json(request) = request.map_err(|rejection| match rejection {
-        JsonRejection::MissingJsonContentType(_) => Problem::NotJson,
-        JsonRejection::BytesRejection(_) => Problem::BodyTooLarge,
-        _ => Problem::InvalidBody,
-    })?;
+    let request = request?.value;
+    // A scheduled meeting is entered by invitation, whatever else is open.
+    if MeetingId::parse(&request.room).is_some() {
+        return Err(Code::RoomsClosed.into());
+    }
     if !is_room(&request.room) {
-        return Err(Problem::InvalidRoom);
+        return Err(Code::InvalidRoom.into());
     }
     let name = request.name.trim();
     if !is_name(name) {
-        return Err(Problem::InvalidName);
+        return Err(Code::InvalidName.into());
     }
     let claims = Claims {
         identity: format!("guest-{}", Alphanumeric.sample_string(&mut rand::rng(), IDENTITY_LEN)),
@@ -62,11 +64,11 @@ pub(super) async fn join(
         video: VideoGrants { room: request.room, room_join: true, ..VideoGrants::default() },
         ..Claims::default()
     };
-    match door.keys.sign(&claims, SystemTime::now(), TOKEN_TTL) {
-        Ok(token) => Ok(Json(JoinResponse { token })),
+    match api.keys.sign(&claims, SystemTime::now(), TOKEN_TTL) {
+        Ok(token) => Ok(axum::Json(JoinResponse { token })),
         Err(error) => {
             tracing::error!(%error, "a guest's token was not signed");
-            Err(Problem::Internal)
+            Err(Code::Internal.into())
         }
     }
 }

@@ -1,19 +1,49 @@
-//! What the pages ask of the server over HTTP.
+//! The REST API: what pages, hospital systems and scripts ask of the server over HTTP.
+//!
+//! ```text
+//! problem       refusals, as clients see them
+//! extract       what handlers take from a request
+//! page          lists in pages
+//! version       ETags and preconditions
+//! creation      answers to creating requests, and requests that are sent twice
+//! caller, rate  who is calling, and how often
+//! description   OpenAPI, and a page to browse it
+//! headers       the security headers of every answer
+//! join, api_keys, meetings, occurrences, invitations        one file for each resource
+//! ```
 
+mod api_keys;
+mod caller;
+mod creation;
+mod description;
+mod extract;
 mod headers;
+mod invitations;
 mod join;
+mod meetings;
+mod occurrences;
+mod page;
 mod problem;
+mod rate;
+mod version;
 
 pub use headers::security_headers;
 
+use crate::store::Store;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::post;
+use axum::middleware::from_fn_with_state;
+use axum::routing::any;
 use consilium_signaling::access::ApiKeys;
+use problem::{Code, Problem};
 use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-/// Largest request body, in bytes. A room and a name fit many times.
-const BODY_LEN_MAX: usize = 8 * 1024;
+/// Largest body of a request to join, in bytes. A room and a name fit many times.
+const JOIN_LEN_MAX: usize = 8 * 1024;
+/// Largest body of any other request, in bytes. The largest of ours, a meeting with all its settings, is a few thousand.
+const BODY_LEN_MAX: usize = 64 * 1024;
 
 /// Who may enter without a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,9 +54,49 @@ pub enum Entry {
     ByToken,
 }
 
-pub fn router(keys: Arc<ApiKeys>, entry: Entry) -> Router {
+/// What handlers work with.
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) store: Store,
+    /// Sign the tokens of the media side.
+    pub(crate) keys: Arc<ApiKeys>,
+    pub(crate) entry: Entry,
+    limits: Arc<caller::Limits>,
+}
+
+pub fn router(store: Store, keys: Arc<ApiKeys>, entry: Entry) -> Router {
+    let api = Api { store, keys, entry, limits: Arc::default() };
+    let (open, open_description) = open_routes().split_for_parts();
+    let (known, known_description) = known_routes().split_for_parts();
+    let mut description = known_description;
+    description.merge(open_description);
+    let known =
+        known.layer(DefaultBodyLimit::max(BODY_LEN_MAX)).layer(from_fn_with_state(api.clone(), caller::authenticate));
     Router::new()
-        .route("/api/v1/join", post(join::join))
-        .layer(DefaultBodyLimit::max(BODY_LEN_MAX))
-        .with_state(join::Door { keys, entry })
+        .merge(open.layer(DefaultBodyLimit::max(JOIN_LEN_MAX)))
+        .merge(known)
+        .method_not_allowed_fallback(async || Problem::new(Code::MethodNotAllowed))
+        .with_state(api)
+        .merge(description::router(description))
+        .route("/api/", any(nothing))
+        .route("/api/{*rest}", any(nothing))
+}
+
+/// Otherwise the pages would answer, in HTML.
+async fn nothing() -> Problem {
+    Code::NotFound.into()
+}
+
+/// Routes that ask for no key.
+fn open_routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(join::join)).routes(routes!(invitations::enter))
+}
+
+/// Routes that want a caller.
+fn known_routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .merge(meetings::router())
+        .merge(occurrences::router())
+        .merge(invitations::router())
+        .merge(api_keys::router())
 }

@@ -1,61 +1,231 @@
-//! Refusals as clients see them: RFC 9457 problem details with a stable code and a kind sentence.
+//! Refusals as clients see them: RFC 9457 problem details with a stable code and a kind sentence. The cause of a failure
+//! goes to the log, never to the client.
 
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use crate::identity::{self, Scope};
+use crate::meetings::Flaw;
+use crate::store::StoreError;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use std::borrow::Cow;
 
-/// Why a request is refused.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Problem {
-    RoomsClosed,
-    InvalidBody,
-    BodyTooLarge,
-    NotJson,
-    InvalidRoom,
-    InvalidName,
-    Internal,
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
+/// A busy store is worth another try after this many seconds.
+const BUSY_SECONDS: u64 = 1;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $code:ident = $status:ident, $word:literal, $detail:literal;)*) => {
+        /// Why a request is refused. Statuses are chosen here and nowhere else; the words are a promise to clients.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        pub(crate) enum Code {
+            $($(#[$doc])* $code,)*
+        }
+
+        impl Code {
+            pub(crate) const ALL: &[Self] = &[$(Self::$code,)*];
+
+            pub(crate) const fn status(self) -> StatusCode {
+                match self {
+                    $(Self::$code => StatusCode::$status,)*
+                }
+            }
+
+            pub(crate) const fn word(self) -> &'static str {
+                match self {
+                    $(Self::$code => $word,)*
+                }
+            }
+
+            /// Where nothing more exact is said.
+            pub(crate) const fn detail(self) -> &'static str {
+                match self {
+                    $(Self::$code => $detail,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    InvalidCursor = BAD_REQUEST, "invalid_cursor", "This cursor is not from a list like this one. Start from the first page.";
+    InvalidQuery = BAD_REQUEST, "invalid_query", "The query of the request holds a parameter that is unknown or of the wrong form.";
+    InvalidHeader = BAD_REQUEST, "invalid_header", "A header of the request is not of the right form.";
+    InvalidJson = BAD_REQUEST, "invalid_json", "The body of the request is not JSON.";
+    Unauthenticated = UNAUTHORIZED, "unauthenticated", "Send a valid API key as \"Authorization: Bearer ck_…\".";
+    MissingScope = FORBIDDEN, "missing_scope", "This API key may not do that.";
+    RoomsClosed = FORBIDDEN, "rooms_closed", "This meeting needs an invitation link. Ask the host for one.";
+    NotFound = NOT_FOUND, "not_found", "There is nothing here.";
+    MethodNotAllowed = METHOD_NOT_ALLOWED, "method_not_allowed", "This resource does not know that method.";
+    Conflict = CONFLICT, "conflict", "The change contradicts what is stored.";
+    Stale = PRECONDITION_FAILED, "stale", "Somebody changed this since you read it. Read it again, then send your change with the new ETag.";
+    MeetingCancelled = CONFLICT, "meeting_cancelled", "This meeting was cancelled.";
+    TooMany = CONFLICT, "too_many", "There is no room for more of these.";
+    LinkInvalid = FORBIDDEN, "link_invalid", "This invitation link does not work. Ask the host for a new one.";
+    LinkExpired = FORBIDDEN, "link_expired", "This invitation link has expired. Ask the host for a new one.";
+    BodyTooLarge = PAYLOAD_TOO_LARGE, "body_too_large", "The request is too large.";
+    NotJson = UNSUPPORTED_MEDIA_TYPE, "not_json", "The request must be application/json.";
+    InvalidBody = UNPROCESSABLE_ENTITY, "invalid_body", "The request's JSON does not have the expected fields.";
+    InvalidValue = UNPROCESSABLE_ENTITY, "invalid_value", "A field has a value that cannot be.";
+    InvalidRoom = UNPROCESSABLE_ENTITY, "invalid_room",
+        "A meeting's code has 1 to 64 letters, digits, dots, hyphens and underscores, and starts with a letter or digit.";
+    InvalidName = UNPROCESSABLE_ENTITY, "invalid_name", "Enter your name, with at most 64 characters.";
+    KeyReused = UNPROCESSABLE_ENTITY, "idempotency_key_reused", "This Idempotency-Key came with another request before. Use a new one.";
+    PreconditionRequired = PRECONDITION_REQUIRED, "precondition_required", "Say with If-Match which version you saw: the ETag of your last read.";
+    TooManyRequests = TOO_MANY_REQUESTS, "too_many_requests", "Too many requests. Wait as Retry-After says.";
+    Internal = INTERNAL_SERVER_ERROR, "internal", "Something went wrong on the server. Please try again.";
+    Busy = SERVICE_UNAVAILABLE, "busy", "The server is busy. Please try again in a moment.";
+    Unavailable = SERVICE_UNAVAILABLE, "unavailable", "The server's database cannot be reached. Please try again later.";
+}
+
+/// One field that is wrong.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct FieldError {
+    /// Where in the body, as a JSON Pointer (RFC 6901): `/recurrence`.
+    pub(crate) pointer: String,
+    /// A sentence for a person.
+    pub(crate) detail: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Problem {
+    code: Code,
+    detail: Cow<'static, str>,
+    errors: Vec<FieldError>,
+    retry_after_seconds: Option<u64>,
+}
+
+/// The body, as the description of the API shows it.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemBody {
+    /// Always `about:blank`: the code says more.
+    r#type: &'static str,
+    /// The status in words.
+    title: &'static str,
+    status: u16,
+    /// A stable word for programs.
+    code: &'static str,
+    /// A sentence for a person.
+    detail: Cow<'static, str>,
+    /// The fields that are wrong, where single fields are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    errors: Vec<FieldError>,
 }
 
 impl Problem {
-    /// The only place that chooses statuses.
-    fn parts(self) -> (StatusCode, &'static str, &'static str) {
-        match self {
-            Self::RoomsClosed => {
-                (StatusCode::FORBIDDEN, "rooms_closed", "This meeting needs an invitation link. Ask the host for one.")
+    pub(crate) fn new(code: Code) -> Self {
+        Self { code, detail: code.detail().into(), errors: Vec::new(), retry_after_seconds: None }
+    }
+
+    pub(crate) fn with_detail(self, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { detail: detail.into(), ..self }
+    }
+
+    /// Values that cannot be; at least one.
+    pub(crate) fn fields(errors: Vec<FieldError>) -> Self {
+        Self { errors, ..Self::new(Code::InvalidValue) }
+    }
+
+    pub(crate) fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after_seconds: Some(seconds), ..self }
+    }
+
+    pub(crate) fn code(&self) -> Code {
+        self.code
+    }
+}
+
+impl From<Vec<Flaw>> for Problem {
+    fn from(flaws: Vec<Flaw>) -> Self {
+        let field = |flaw: Flaw| FieldError { pointer: format!("/{}", flaw.field), detail: flaw.reason.to_owned() };
+        Self::fields(flaws.into_iter().map(field).collect())
+    }
+}
+
+impl From<Code> for Problem {
+    fn from(code: Code) -> Self {
+        Self::new(code)
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound => Code::NotFound.into(),
+            StoreError::Conflict => Code::Conflict.into(),
+            StoreError::Stale => Code::Stale.into(),
+            StoreError::Busy(_) => {
+                tracing::warn!(%error, "a request found the store busy");
+                Self::new(Code::Busy).retry_after(BUSY_SECONDS)
             }
-            Self::InvalidBody => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "invalid_body",
-                "The request must be a JSON object with the texts \"room\" and \"name\".",
-            ),
-            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request is too large."),
-            Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", "The request must be application/json."),
-            Self::InvalidRoom => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "invalid_room",
-                "A meeting's code has 1 to 64 letters, digits, dots, hyphens and underscores, and starts with a letter \
-                 or digit.",
-            ),
-            Self::InvalidName => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "invalid_name", "Enter your name, with at most 64 characters.")
+            StoreError::Unavailable(_) => {
+                tracing::error!(%error, "a request did not reach the store");
+                Code::Unavailable.into()
             }
-            Self::Internal => {
-                (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong on the server. Please try again.")
+            StoreError::Corrupt(_) | StoreError::Migration(_) => {
+                tracing::error!(%error, "a request met damaged data");
+                Code::Internal.into()
             }
+        }
+    }
+}
+
+impl From<identity::Refusal> for Problem {
+    fn from(refusal: identity::Refusal) -> Self {
+        match refusal {
+            identity::Refusal::MissingScope(scope) => Self::new(Code::MissingScope)
+                .with_detail(format!("This API key lacks the scope {}.", Scope::name(scope))),
         }
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let (status, code, detail) = self.parts();
-        let body = serde_json::json!({
-            "type": "about:blank",
-            "title": status.canonical_reason().unwrap_or_default(),
-            "status": status.as_u16(),
-            "code": code,
-            "detail": detail,
-        });
-        (status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+        let status = self.code.status();
+        let body = ProblemBody {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or_default(),
+            status: status.as_u16(),
+            code: self.code.word(),
+            detail: self.detail,
+            errors: self.errors,
+        };
+        // Texts and numbers alone, so it is always written.
+        let body = serde_json::to_string(&body).unwrap_or_default();
+        let mut response = (status, [(CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
+        if let Some(seconds) = self.retry_after_seconds {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            // RFC 9110 section 15.5.2: a 401 says how to do it right.
+            let challenge = HeaderValue::from_static("Bearer realm=\"consilium\"");
+            response.headers_mut().insert(axum::http::header::WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_code_has_a_word_of_its_own_an_error_status_and_a_sentence() {
+        let words: HashSet<_> = Code::ALL.iter().map(|code| code.word()).collect();
+        assert_eq!(words.len(), Code::ALL.len());
+        for code in Code::ALL {
+            assert!(code.status().is_client_error() || code.status().is_server_error(), "{code:?}");
+            assert!(code.detail().ends_with(['.', '"']) && code.detail().len() > 10, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn the_cause_of_a_failure_stays_in_the_log() {
+        let problem = Problem::from(StoreError::Unavailable("password of postgres".into()));
+        assert_eq!(problem.code(), Code::Unavailable);
+        assert!(!problem.detail.contains("password"));
     }
 }

@@ -8,6 +8,7 @@ mod validate;
 pub use error::{ConfigError, ConfigErrors};
 pub use load::{CONFIG_FILE_VARIABLE, ENVIRONMENT_PREFIX, Loaded, Overrides, load};
 
+use crate::store::Place;
 use consilium_media_net::{COALESCE_DEFAULT, NICE_DEFAULT, SOCKET_BUFFER_BYTES_DEFAULT, UDP_PORT_BASE_DEFAULT};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -27,6 +28,7 @@ pub struct Config {
     pub ops: OpsConfig,
     pub media: MediaSettings,
     pub rooms: RoomSettings,
+    pub store: StoreConfig,
     pub log: LogConfig,
 }
 
@@ -90,6 +92,15 @@ pub struct RoomSettings {
     pub simulate: Option<bool>,
     /// Audio tracks that a room forwards, the loudest; 0 is all.
     pub loudest_speakers: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreConfig {
+    /// `postgres://user:password@host/database`. Absent: SQLite in the data directory.
+    pub url: Option<Secret>,
+    /// Connections to PostgreSQL. SQLite needs no choice.
+    pub connections_max: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -163,6 +174,7 @@ impl Default for Config {
                 simulate: None,
                 loudest_speakers: 0,
             },
+            store: StoreConfig { url: None, connections_max: 10 },
             log: LogConfig { format: LogFormat::Text, filter: "info".into() },
         }
     }
@@ -210,6 +222,14 @@ impl Config {
             IpAddr::V4(_) => None,
         });
         (v4, v6)
+    }
+
+    /// Where what must outlive the server is kept.
+    pub fn store_place(&self) -> Place {
+        match &self.store.url {
+            Some(url) => Place::Postgres { url: url.clone(), connections_max: self.store.connections_max },
+            None => Place::Sqlite { data_dir: self.data_dir.clone() },
+        }
     }
 
     pub fn empty_timeout(&self) -> Duration {

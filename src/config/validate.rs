@@ -14,6 +14,9 @@ const COALESCE_MICROSECONDS_MAX: u32 = 20_000;
 /// Below this, Linux silently takes its own minimum; above, it is a slip of the pen.
 const BUFFER_BYTES: std::ops::RangeInclusive<usize> = 65_536..=1 << 30;
 
+/// PostgreSQL allows 100 unless told otherwise, to all servers together.
+const STORE_CONNECTIONS: std::ops::RangeInclusive<u32> = 2..=200;
+
 /// Key and reason of everything that is wrong.
 pub(super) fn violations(config: &Config) -> Vec<(&'static str, String)> {
     let mut violations = Vec::new();
@@ -27,6 +30,7 @@ pub(super) fn violations(config: &Config) -> Vec<(&'static str, String)> {
     check_listeners(config, &mut check);
     check_media(config, &mut check);
     check(config.rooms.rooms_max > 0, "rooms.rooms_max", "must be at least 1");
+    check_store(config, &mut check);
     check(
         tracing_subscriber::EnvFilter::try_new(&config.log.filter).is_ok(),
         "log.filter",
@@ -49,6 +53,20 @@ fn check_credentials(config: &Config, check: &mut impl FnMut(bool, &'static str,
         "api.secret",
         "must have at least 32 characters (RFC 7518 section 3.2)",
     );
+}
+
+fn check_store(config: &Config, check: &mut impl FnMut(bool, &'static str, &str)) {
+    let store = &config.store;
+    check(
+        store
+            .url
+            .as_ref()
+            .is_none_or(|url| url.expose().starts_with("postgres://") || url.expose().starts_with("postgresql://")),
+        "store.url",
+        "must be of the form postgres://user:password@host/database; without it, data is kept in SQLite",
+    );
+    // One connection writes while others read.
+    check(STORE_CONNECTIONS.contains(&store.connections_max), "store.connections_max", "must be between 2 and 200");
 }
 
 fn check_listeners(config: &Config, check: &mut impl FnMut(bool, &'static str, &str)) {

@@ -7,6 +7,7 @@ mod metrics;
 pub use logging::start as start_logging;
 pub use metrics::Sources;
 
+use crate::store::Store;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -34,14 +35,15 @@ impl Readiness {
 struct Ops {
     sources: Sources,
     readiness: Readiness,
+    store: Store,
 }
 
-pub fn router(sources: Sources, readiness: Readiness) -> Router {
+pub fn router(sources: Sources, readiness: Readiness, store: Store) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
-        .with_state(Ops { sources, readiness })
+        .with_state(Ops { sources, readiness, store })
 }
 
 async fn metrics(State(ops): State<Ops>) -> Response {
@@ -64,9 +66,12 @@ async fn livez(State(ops): State<Ops>) -> Response {
 }
 
 async fn readyz(State(ops): State<Ops>) -> Response {
-    if ops.readiness.get() && ops.sources.media.is_running() {
-        (StatusCode::OK, "ok\n").into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not taking new meetings\n").into_response()
+    if !ops.readiness.get() || !ops.sources.media.is_running() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "not taking new meetings\n").into_response();
     }
+    if let Err(error) = ops.store.health().await {
+        tracing::warn!(%error, "the store does not answer");
+        return (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response();
+    }
+    (StatusCode::OK, "ok\n").into_response()
 }

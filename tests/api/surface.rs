@@ -1,157 +1,22 @@
-//! The HTTP surface of a running server, over real sockets: joins, tokens, the server API, pages, metrics and probes.
+//! Pages, joins, tokens, the server API, metrics and probes of a running server.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise, helpers included")]
-
+use crate::exposition::families;
+use crate::harness::{MINUTE, Request, SECRET, Server, wait_until};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use consilium::app::App;
-use consilium::config::{Config, Secret};
+use consilium::config::Config;
 use consilium_signaling::access::{ApiKeys, Claims, VideoGrants};
 use futures_util::{SinkExt, StreamExt};
 use livekit_protocol as proto;
 use prost::Message;
-use serde_json::{Value, json};
-use std::collections::{HashMap, HashSet};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use serde_json::json;
+use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message as Frame;
-
-const SECRET: &str = "a secret of enough length to be a secret";
-const MINUTE: Duration = Duration::from_secs(60);
-
-/// A server on ports of its own, with a data directory that goes with it.
-struct Server {
-    app: App,
-    data_dir: PathBuf,
-}
-
-impl Server {
-    async fn start(change: impl FnOnce(&mut Config)) -> Self {
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let data_dir = std::env::temp_dir().join(format!("consilium-api-{}-{number}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&data_dir);
-        let ephemeral = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let mut config = Config { data_dir: data_dir.clone(), ..Config::default() };
-        config.http.listen = ephemeral;
-        config.ops.listen = ephemeral;
-        config.media.udp_port = 0;
-        config.media.workers = 1;
-        config.media.bind = vec![Ipv4Addr::LOCALHOST.into()];
-        change(&mut config);
-        Self { app: App::start(&config).await.unwrap(), data_dir }
-    }
-
-    async fn open() -> Self {
-        Self::start(|_| ()).await
-    }
-
-    /// With configured credentials, as in production.
-    async fn closed() -> Self {
-        Self::start(|config| {
-            config.api.key = Some("key".into());
-            config.api.secret = Some(Secret::new(SECRET));
-        })
-        .await
-    }
-
-    async fn http(&self, request: &Request<'_>) -> Answer {
-        request.send(self.app.http_addr()).await
-    }
-
-    async fn ops(&self, path: &str) -> Answer {
-        Request::get(path).send(self.app.ops_addr()).await
-    }
-
-    fn token(&self, video: VideoGrants) -> String {
-        let claims = Claims { identity: "dr-1".into(), video, ..Claims::default() };
-        self.app.keys().sign(&claims, SystemTime::now(), MINUTE).unwrap()
-    }
-
-    async fn stop(self) {
-        self.app.shutdown().await.unwrap();
-        let _ = std::fs::remove_dir_all(&self.data_dir);
-    }
-}
-
-#[derive(Default)]
-struct Request<'a> {
-    method: &'a str,
-    path: &'a str,
-    headers: Vec<(&'a str, String)>,
-    body: Vec<u8>,
-}
-
-impl<'a> Request<'a> {
-    fn get(path: &'a str) -> Self {
-        Self { method: "GET", path, ..Self::default() }
-    }
-
-    fn post(path: &'a str, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
-        Self { method: "POST", path, body: body.into(), ..Self::default() }.header("Content-Type", content_type)
-    }
-
-    fn header(mut self, name: &'a str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
-        self
-    }
-
-    fn bearer(self, token: &str) -> Self {
-        self.header("Authorization", format!("Bearer {token}"))
-    }
-
-    async fn send(&self, address: SocketAddr) -> Answer {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(&self.bytes(address)).await.unwrap();
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).await.unwrap();
-        Answer::parse(&bytes)
-    }
-
-    fn bytes(&self, address: SocketAddr) -> Vec<u8> {
-        let mut head = format!("{} {} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n", self.method, self.path);
-        for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        head.push_str(&format!("Content-Length: {}\r\n\r\n", self.body.len()));
-        [head.into_bytes(), self.body.clone()].concat()
-    }
-}
-
-#[derive(Debug)]
-struct Answer {
-    status: u16,
-    headers: HashMap<String, String>,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn parse(bytes: &[u8]) -> Self {
-        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a whole head");
-        let head = std::str::from_utf8(&bytes[..end]).unwrap();
-        let mut lines = head.split("\r\n");
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-        let headers = lines.map(|line| line.split_once(": ").unwrap());
-        let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
-        Self { status, headers: headers.collect(), body: bytes[end + 4..].to_vec() }
-    }
-
-    fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", String::as_str)
-    }
-
-    fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).unwrap()
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap()
-    }
-}
 
 fn joiner() -> VideoGrants {
     VideoGrants { room: "mdt".into(), room_join: true, ..VideoGrants::default() }
@@ -265,7 +130,7 @@ async fn a_request_to_join_that_makes_no_sense_is_told_why() {
         ("application/json", json!({"room": "a", "name": "  "}).to_string(), 422, "invalid_name"),
         ("application/json", json!({"room": "a", "name": "x".repeat(65)}).to_string(), 422, "invalid_name"),
         ("application/json", json!({"room": "a"}).to_string(), 422, "invalid_body"),
-        ("application/json", "{".into(), 422, "invalid_body"),
+        ("application/json", "{".into(), 400, "invalid_json"),
         ("application/json", json!({"room": "a", "name": long}).to_string(), 413, "body_too_large"),
         ("text/plain", json!({"room": "a", "name": "x"}).to_string(), 415, "not_json"),
     ];
@@ -436,15 +301,6 @@ fn value(metrics: &str, series: &str) -> f64 {
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
-/// Workers publish their figures now and then.
-async fn wait_until(condition: impl AsyncFn() -> bool, explain: impl AsyncFn() -> String) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-    while !condition().await {
-        assert!(tokio::time::Instant::now() < deadline, "{}", explain().await);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
 #[tokio::test]
 async fn no_more_connections_than_allowed_are_served_at_once() {
     let server = Server::start(|config| config.http.connections_max = 1).await;
@@ -485,55 +341,4 @@ async fn a_port_in_use_is_named() {
     let error = App::start(&config).await.err().map(|error| error.to_string()).unwrap_or_default();
     assert!(error.contains(&server.app.http_addr().to_string()) && error.contains("pages"), "{error}");
     server.stop().await;
-}
-
-/// Families by name with their type, or what is wrong with the exposition (Prometheus text format 0.0.4).
-fn families(text: &str) -> Result<HashMap<String, String>, String> {
-    let mut types: HashMap<String, String> = HashMap::new();
-    let mut series = HashSet::new();
-    if !text.ends_with('\n') {
-        return Err("the last line does not end".into());
-    }
-    for line in text.lines() {
-        if let Some(rest) = line.strip_prefix("# TYPE ") {
-            let (name, kind) = rest.split_once(' ').ok_or(line)?;
-            if types.insert(name.into(), kind.into()).is_some() {
-                return Err(format!("{name} is declared twice"));
-            }
-            if (kind == "counter") != name.ends_with("_total") {
-                return Err(format!("{name} is a {kind}"));
-            }
-        } else if !line.starts_with("# HELP ") {
-            let (name, value) = line.rsplit_once(' ').ok_or(line)?;
-            value.parse::<f64>().map_err(|_| format!("{line}: not a number"))?;
-            if !series.insert(name.to_owned()) {
-                return Err(format!("{name} appears twice"));
-            }
-            let bare = name.split('{').next().unwrap_or_default();
-            let base = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| bare.strip_suffix(suffix));
-            if !types.contains_key(bare)
-                && base.is_none_or(|base| types.get(base).is_none_or(|kind| kind != "histogram"))
-            {
-                return Err(format!("{bare} has no type"));
-            }
-        }
-    }
-    Ok(types)
-}
-
-#[test]
-fn the_check_of_the_exposition_finds_what_is_wrong() {
-    for wrong in [
-        "a 1\n",
-        "# TYPE a gauge\na 1\na 2\n",
-        "# TYPE a gauge\n# TYPE a gauge\n",
-        "# TYPE a counter\na 1\n",
-        "# TYPE a_total gauge\n",
-        "# TYPE a gauge\na x\n",
-        "# TYPE a gauge\na 1",
-        "# TYPE a gauge\na_bucket{le=\"1\"} 1\n",
-    ] {
-        assert!(families(wrong).is_err(), "{wrong}");
-    }
-    assert!(families("# HELP a b\n# TYPE a histogram\na_bucket{le=\"1\"} 1\na_sum 1\na_count 1\n").is_ok());
 }

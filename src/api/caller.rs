@@ -1,0 +1,138 @@
+//! Authentication of a request: an API key becomes a [`Caller`], within the rate of that key. Requests without a valid key
+//! are counted by address, so that guessing is slow and loud callers do not drown the others.
+
+use super::Api;
+use super::problem::{Code, Problem};
+use super::rate::{Limiter, Policy};
+use crate::identity::api_key::ApiKeySecret;
+use crate::identity::{Caller, Subject};
+use crate::ids::ApiKeyId;
+use crate::moment::Moment;
+use crate::store::StoreError;
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// A hospital's own system that copies a day's lists stays below this; a script that has run away does not.
+const KEY_POLICY: Policy = Policy { name: "key", quota: 1_200, window: Duration::from_secs(60) };
+/// Requests of an address that prove nothing: typing errors, not attempts.
+const STRANGER_POLICY: Policy = Policy { name: "address", quota: 60, window: Duration::from_secs(60) };
+
+pub(super) struct Limits {
+    keys: Limiter<ApiKeyId>,
+    strangers: Limiter<IpAddr>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { keys: Limiter::new(KEY_POLICY), strangers: Limiter::new(STRANGER_POLICY) }
+    }
+}
+
+/// Middleware of every route that wants a caller.
+pub(super) async fn authenticate(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    match caller(&api, request.headers()).await {
+        Ok(caller) => {
+            let Subject::ApiKey(id) = &caller.subject;
+            let verdict = api.limits.keys.take(id, Instant::now());
+            let mut response = if verdict.is_allowed {
+                request.extensions_mut().insert(caller);
+                next.run(request).await
+            } else {
+                Problem::new(Code::TooManyRequests).retry_after(verdict.reset_seconds).into_response()
+            };
+            api.limits.keys.describe(verdict, response.headers_mut());
+            response
+        }
+        Err(Refused::Stranger) => stranger(&api, &request),
+        Err(Refused::Store(error)) => Problem::from(error).into_response(),
+    }
+}
+
+fn stranger(api: &Api, request: &Request) -> Response {
+    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    refuse(api, address, Code::Unauthenticated.into())
+}
+
+/// Refuses somebody who tried with what may be a guess, and counts it.
+pub(super) fn slow_down(api: &Api, peer: SocketAddr, problem: Problem) -> Response {
+    refuse(api, Some(peer.ip()), problem)
+}
+
+fn refuse(api: &Api, address: Option<IpAddr>, problem: Problem) -> Response {
+    let verdict = api.limits.strangers.take(&network(address), Instant::now());
+    let problem = if verdict.is_allowed {
+        problem
+    } else {
+        Problem::new(Code::TooManyRequests).retry_after(verdict.reset_seconds)
+    };
+    let mut response = problem.into_response();
+    api.limits.strangers.describe(verdict, response.headers_mut());
+    response
+}
+
+/// Who has one IPv6 address has the whole /64 (RFC 6177), so that is what counts.
+fn network(address: Option<IpAddr>) -> IpAddr {
+    match address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)).to_canonical() {
+        IpAddr::V6(address) => {
+            let prefix = u128::from(address) & (u128::MAX << 64);
+            IpAddr::V6(prefix.into())
+        }
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+enum Refused {
+    Stranger,
+    Store(StoreError),
+}
+
+async fn caller(api: &Api, headers: &HeaderMap) -> Result<Caller, Refused> {
+    let presented = bearer(headers).and_then(ApiKeySecret::parse).ok_or(Refused::Stranger)?;
+    let key = match api.store.api_key(presented.id()).await {
+        Ok(key) => key,
+        Err(StoreError::NotFound) => return Err(Refused::Stranger),
+        Err(error) => return Err(Refused::Store(error)),
+    };
+    // One answer for wrong, expired and revoked: a stranger learns nothing about keys.
+    if !key.secret_hash.matches(&presented.hash()) || !key.is_valid(Moment::now()) {
+        return Err(Refused::Stranger);
+    }
+    Ok(Caller { subject: Subject::ApiKey(key.id), scopes: key.scopes, seal_key: presented.seal_key() })
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+/// The caller, for handlers.
+pub(super) struct Known(pub(super) Caller);
+
+impl<S: Send + Sync> FromRequestParts<S> for Known {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        // Absent only where a route was left without the middleware, which must not open it.
+        parts.extensions.get::<Caller>().cloned().map(Self).ok_or_else(|| Code::Unauthenticated.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_who_has_a_network_is_one_caller() {
+        let of = |text: &str| network(text.parse().ok());
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:2"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+    }
+}

@@ -1,0 +1,413 @@
+//! Invitations: people and guests, their roles, and the links that let them in.
+
+use super::Api;
+use super::caller::{Known, slow_down};
+use super::creation::{Begun, Created, Creation};
+use super::extract::{IdempotencyKey, Json, Path, Query};
+use super::meetings::nullable;
+use super::page::{Page, PageQuery, read_cursor};
+use super::problem::{Code, Problem, ProblemBody};
+use super::version::{IfMatch, etag};
+use crate::identity::{Action, Caller, may};
+use crate::ids::{InvitationId, MeetingId};
+use crate::meetings::admission::{Admission, admission, claims, token_ttl};
+use crate::meetings::invitation::{
+    Email, INVITATIONS_MAX, Invitation, LinkRefusal, LinkSecret, Role, check_link_expiry, default_link_expiry,
+};
+use crate::meetings::meeting::{Meeting, Status};
+use crate::moment::Moment;
+use crate::store::audit::{Detail, NewEntry};
+use crate::store::events::NewEvent;
+use crate::store::{StoreError, Write};
+use crate::text::Name;
+use axum::extract::{ConnectInfo, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::net::SocketAddr;
+use std::time::SystemTime;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(super) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(get, update, revoke)).routes(routes!(new_link))
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Invitation)]
+struct Shown {
+    id: InvitationId,
+    meeting: MeetingId,
+    name: Name,
+    role: Role,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    specialty: Option<Name>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    site: Option<Name>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    email: Option<Email>,
+    #[schema(value_type = String, format = DateTime)]
+    link_expires_at: Moment,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = Option<String>, format = DateTime)]
+    revoked_at: Option<Moment>,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Moment,
+}
+
+impl From<Invitation> for Shown {
+    fn from(invitation: Invitation) -> Self {
+        let Invitation { id, meeting, name, role, specialty, site, email, link_expires_at, .. } = invitation;
+        let (revoked_at, created_at) = (invitation.revoked_at, invitation.created_at);
+        Self { id, meeting, name, role, specialty, site, email, link_expires_at, revoked_at, created_at }
+    }
+}
+
+/// An invitation with the secret of its link, which is shown once.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = NewInvitation)]
+struct WithLink {
+    #[serde(flatten)]
+    invitation: Shown,
+    /// Whoever has it enters as this person: send it to them alone, in the fragment of a link.
+    link_secret: String,
+}
+
+#[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = InvitationRequest)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    /// Name that others see.
+    name: Name,
+    role: Role,
+    #[serde(default)]
+    specialty: Option<Name>,
+    /// The hospital or clinic.
+    #[serde(default)]
+    site: Option<Name>,
+    #[serde(default)]
+    email: Option<Email>,
+    /// Absent: a day after the meeting's last end, or in 90 days where it has none.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    link_expires_at: Option<Moment>,
+}
+
+#[derive(Default, Deserialize, utoipa::ToSchema)]
+#[schema(as = InvitationChange)]
+#[serde(deny_unknown_fields, default)]
+struct Change {
+    #[schema(required = false, nullable = false)]
+    name: Option<Name>,
+    #[schema(required = false, nullable = false)]
+    role: Option<Role>,
+    #[serde(deserialize_with = "nullable")]
+    #[schema(value_type = Option<Name>)]
+    specialty: Option<Option<Name>>,
+    #[serde(deserialize_with = "nullable")]
+    #[schema(value_type = Option<Name>)]
+    site: Option<Option<Name>>,
+    #[serde(deserialize_with = "nullable")]
+    #[schema(value_type = Option<Email>)]
+    email: Option<Option<Email>>,
+    #[schema(required = false, nullable = false, value_type = Option<String>, format = DateTime)]
+    link_expires_at: Option<Moment>,
+}
+
+/// List the invitations of a meeting, in the order in which they were made.
+#[utoipa::path(get, path = "/api/v1/meetings/{id}/invitations", operation_id = "list_invitations", tag = "Invitations",
+    params(("id" = MeetingId, Path), PageQuery),
+    responses((status = 200, body = Page<Shown>), (status = 404, body = ProblemBody)))]
+async fn list(
+    State(api): State<Api>,
+    Known(caller): Known,
+    Path(id): Path<MeetingId>,
+    Query(query): Query<PageQuery>,
+) -> Result<impl IntoResponse, Problem> {
+    may(&caller, Action::ReadMeetings)?;
+    let after: Option<InvitationId> =
+        query.cursor.as_deref().map(|cursor| read_cursor(id.as_str(), cursor)).transpose()?;
+    api.store.meeting(&id).await?;
+    let rows = api.store.invitations(&id, after.as_ref(), query.limit.rows()).await?;
+    Ok(axum::Json(Page::new(rows, query.limit, id.as_str(), |row| row.id.clone(), Shown::from)))
+}
+
+/// Invite somebody.
+#[utoipa::path(post, path = "/api/v1/meetings/{id}/invitations", operation_id = "create_invitation", tag = "Invitations", request_body = Asked,
+    params(("id" = MeetingId, Path), ("Idempotency-Key" = Option<String>, Header, max_length = 144)),
+    responses((status = 201, body = WithLink, headers(("ETag" = String), ("Location" = String))),
+        (status = 404, body = ProblemBody), (status = 409, body = ProblemBody)))]
+async fn create(
+    State(api): State<Api>,
+    Known(caller): Known,
+    Path(id): Path<MeetingId>,
+    IdempotencyKey(key): IdempotencyKey,
+    Json { value: asked, bytes }: Json<Asked>,
+) -> Result<Created, Problem> {
+    may(&caller, Action::WriteMeetings)?;
+    let now = Moment::now();
+    let path = format!("/api/v1/meetings/{id}/invitations");
+    let (creation, mut write) = match Creation::begin(&api.store, &caller, key, &path, &bytes, now).await? {
+        Begun::New(creation, write) => (creation, write),
+        Begun::Replay(created) => return Ok(created),
+    };
+    let meeting = write.meeting(&id).await?;
+    if meeting.status == Status::Cancelled {
+        return Err(Code::MeetingCancelled.into());
+    }
+    if write.invitation_count(&id).await? >= INVITATIONS_MAX {
+        return Err(Code::TooMany.into());
+    }
+    let (invitation, link) = asked.into_invitation(&meeting, now)?;
+    write.insert_invitation(&invitation).await?;
+    record(&mut write, &caller, "invitation.created", &invitation, now).await?;
+    let location = format!("/api/v1/invitations/{}", invitation.id);
+    let version = invitation.version;
+    let shown = WithLink { invitation: invitation.into(), link_secret: link.expose() };
+    creation.commit(write, Created::new(location, version, &shown)?, now).await
+}
+
+impl Asked {
+    fn into_invitation(self, meeting: &Meeting, now: Moment) -> Result<(Invitation, LinkSecret), Problem> {
+        let expiry = self.link_expires_at.unwrap_or_else(|| default_link_expiry(meeting.schedule.ends_at(), now));
+        check_link_expiry(expiry, now).map_err(|flaw| vec![flaw])?;
+        let link = LinkSecret::new(InvitationId::new(now));
+        let invitation = Invitation {
+            id: link.id().clone(),
+            meeting: meeting.id.clone(),
+            name: self.name,
+            role: self.role,
+            specialty: self.specialty,
+            site: self.site,
+            email: self.email,
+            link_hash: link.hash(),
+            link_expires_at: expiry,
+            revoked_at: None,
+            version: 1,
+            created_at: now,
+        };
+        Ok((invitation, link))
+    }
+}
+
+/// Read an invitation.
+#[utoipa::path(get, path = "/api/v1/invitations/{id}", operation_id = "get_invitation", tag = "Invitations", params(("id" = InvitationId, Path)),
+    responses((status = 200, body = Shown, headers(("ETag" = String))), (status = 404, body = ProblemBody)))]
+async fn get(
+    State(api): State<Api>,
+    Known(caller): Known,
+    Path(id): Path<InvitationId>,
+) -> Result<impl IntoResponse, Problem> {
+    may(&caller, Action::ReadMeetings)?;
+    let invitation = api.store.invitation(&id).await?;
+    Ok((etag(invitation.version), axum::Json(Shown::from(invitation))))
+}
+
+/// Change an invitation. Its link stays the same.
+#[utoipa::path(patch, path = "/api/v1/invitations/{id}", operation_id = "update_invitation", tag = "Invitations", request_body = Change,
+    params(("id" = InvitationId, Path), ("If-Match" = String, Header)),
+    responses((status = 200, body = Shown, headers(("ETag" = String))), (status = 404, body = ProblemBody),
+        (status = 409, body = ProblemBody), (status = 412, body = ProblemBody), (status = 428, body = ProblemBody)))]
+async fn update(
+    State(api): State<Api>,
+    Known(caller): Known,
+    Path(id): Path<InvitationId>,
+    seen: IfMatch,
+    Json { value: change, .. }: Json<Change>,
+) -> Result<impl IntoResponse, Problem> {
+    may(&caller, Action::WriteMeetings)?;
+    let now = Moment::now();
+    let mut write = api.store.write().await?;
+    let mut invitation = valid(write.invitation(&id).await?, &seen)?;
+    if let Some(expiry) = change.link_expires_at {
+        check_link_expiry(expiry, now).map_err(|flaw| vec![flaw])?;
+        invitation.link_expires_at = expiry;
+    }
+    invitation.name = change.name.unwrap_or(invitation.name);
+    invitation.role = change.role.unwrap_or(invitation.role);
+    invitation.specialty = change.specialty.unwrap_or(invitation.specialty);
+    invitation.site = change.site.unwrap_or(invitation.site);
+    invitation.email = change.email.unwrap_or(invitation.email);
+    invitation.version += 1;
+    write.update_invitation(&invitation).await?;
+    record(&mut write, &caller, "invitation.updated", &invitation, now).await?;
+    write.commit().await?;
+    Ok((etag(invitation.version), axum::Json(Shown::from(invitation))))
+}
+
+/// Revoke an invitation: its link lets nobody in any more.
+#[utoipa::path(delete, path = "/api/v1/invitations/{id}", operation_id = "revoke_invitation", tag = "Invitations",
+    params(("id" = InvitationId, Path), ("If-Match" = String, Header)),
+    responses((status = 204), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody),
+        (status = 412, body = ProblemBody), (status = 428, body = ProblemBody)))]
+async fn revoke(
+    State(api): State<Api>,
+    Known(caller): Known,
+    Path(id): Path<InvitationId>,
+    seen: IfMatch,
+) -> Result<StatusCode, Problem> {
+    may(&caller, Action::WriteMeetings)?;
+    let now = Moment::now();
+    let mut write = api.store.write().await?;
+    let mut invitation = valid(write.invitation(&id).await?, &seen)?;
+    invitation.revoked_at = Some(now);
+    invitation.version += 1;
+    write.update_invitation(&invitation).await?;
+    record(&mut write, &caller, "invitation.revoked", &invitation, now).await?;
+    write.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Make a new link for an invitation; the old one stops working.
+#[utoipa::path(post, path = "/api/v1/invitations/{id}/link", operation_id = "renew_invitation_link", tag = "Invitations",
+    params(("id" = InvitationId, Path), ("If-Match" = String, Header)),
+    responses((status = 200, body = WithLink, headers(("ETag" = String))), (status = 404, body = ProblemBody),
+        (status = 409, body = ProblemBody), (status = 412, body = ProblemBody), (status = 428, body = ProblemBody)))]
+async fn new_link(
+    State(api): State<Api>,
+    Known(caller): Known,
+    Path(id): Path<InvitationId>,
+    seen: IfMatch,
+) -> Result<impl IntoResponse, Problem> {
+    may(&caller, Action::WriteMeetings)?;
+    let now = Moment::now();
+    let mut write = api.store.write().await?;
+    let mut invitation = valid(write.invitation(&id).await?, &seen)?;
+    let meeting = write.meeting(&invitation.meeting).await?;
+    let link = LinkSecret::new(id);
+    invitation.link_hash = link.hash();
+    if invitation.link_expires_at <= now {
+        invitation.link_expires_at = default_link_expiry(meeting.schedule.ends_at(), now);
+    }
+    invitation.version += 1;
+    write.update_invitation(&invitation).await?;
+    record(&mut write, &caller, "invitation.link_renewed", &invitation, now).await?;
+    write.commit().await?;
+    let version = invitation.version;
+    Ok((etag(version), axum::Json(WithLink { invitation: invitation.into(), link_secret: link.expose() })))
+}
+
+/// The invitation as the caller saw it, if it can still be changed.
+fn valid(invitation: Invitation, seen: &IfMatch) -> Result<Invitation, Problem> {
+    seen.check(invitation.version)?;
+    match invitation.revoked_at {
+        None => Ok(invitation),
+        Some(_) => Err(Problem::new(Code::Conflict).with_detail("This invitation is revoked.")),
+    }
+}
+
+async fn record(
+    write: &mut Write,
+    caller: &Caller,
+    kind: &'static str,
+    invitation: &Invitation,
+    now: Moment,
+) -> Result<(), Problem> {
+    let (id, meeting) = (invitation.id.as_str(), invitation.meeting.as_str());
+    let body = json!({"invitation": id, "meeting": meeting, "role": invitation.role, "version": invitation.version});
+    write.append_event(now, &NewEvent { kind, subject: meeting, body }).await?;
+    let details =
+        [("meeting", Detail::Id((&invitation.meeting).into())), ("role", Detail::Word(invitation.role.name()))];
+    let entry = NewEntry { actor: caller.subject.as_str(), action: kind, subject: id, details: &details };
+    Ok(write.append_audit(now, &entry).await?)
+}
+
+#[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = EntryRequest)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EntryRequest {
+    /// The secret of an invitation's link.
+    #[schema(max_length = 128)]
+    link_secret: String,
+}
+
+/// The way in.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Entry)]
+pub(super) struct Entered {
+    /// Opens the WebSocket.
+    token: String,
+    meeting: MeetingId,
+    title: Name,
+    name: Name,
+    role: Role,
+}
+
+/// The way in is not open yet: a host has to admit.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Waiting)]
+pub(super) struct Waiting {
+    /// Always `waiting`.
+    status: &'static str,
+    meeting: MeetingId,
+    title: Name,
+    role: Role,
+}
+
+/// Enter a meeting with the secret of an invitation's link.
+#[utoipa::path(post, path = "/api/v1/join/invitation", operation_id = "enter_by_invitation", tag = "Joining", request_body = EntryRequest, security(()),
+    responses((status = 200, body = Entered), (status = 202, body = Waiting), (status = 403, body = ProblemBody),
+        (status = 409, body = ProblemBody)))]
+pub(super) async fn enter(
+    State(api): State<Api>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Json { value: request, .. }: Json<EntryRequest>,
+) -> Response {
+    match admit(&api, &request.link_secret).await {
+        Ok(response) => response,
+        // A link that is no link may be a guess.
+        Err(problem) if problem.code() == Code::LinkInvalid => slow_down(&api, peer, problem),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn admit(api: &Api, secret: &str) -> Result<Response, Problem> {
+    let now = Moment::now();
+    let link = LinkSecret::parse(secret).ok_or(Code::LinkInvalid)?;
+    let invitation = match api.store.invitation(link.id()).await {
+        Err(StoreError::NotFound) => return Err(Code::LinkInvalid.into()),
+        found => found?,
+    };
+    if !invitation.link_hash.matches(&link.hash()) {
+        return Err(Code::LinkInvalid.into());
+    }
+    invitation.check_link(now).map_err(|refusal| match refusal {
+        LinkRefusal::Expired => Code::LinkExpired,
+        LinkRefusal::Revoked => Code::LinkInvalid,
+    })?;
+    let meeting = api.store.meeting(&invitation.meeting).await?;
+    match admission(&meeting, invitation.role) {
+        Admission::Cancelled => Err(Code::MeetingCancelled.into()),
+        Admission::Wait => {
+            let Meeting { id: meeting, title, .. } = meeting;
+            let waiting = Waiting { status: "waiting", meeting, title, role: invitation.role };
+            Ok((StatusCode::ACCEPTED, axum::Json(waiting)).into_response())
+        }
+        Admission::Enter => {
+            let claims = claims(&meeting, &invitation);
+            let token = api.keys.sign(&claims, SystemTime::now(), token_ttl(&invitation, now)).map_err(|error| {
+                tracing::error!(%error, "the token of an invitation was not signed");
+                Code::Internal
+            })?;
+            audit_entry(api, &invitation, now).await?;
+            let Meeting { id: meeting, title, .. } = meeting;
+            let entered = Entered { token, meeting, title, name: invitation.name, role: invitation.role };
+            Ok(axum::Json(entered).into_response())
+        }
+    }
+}
+
+/// A link that opened a meeting is what an investigation asks for first.
+async fn audit_entry(api: &Api, invitation: &Invitation, now: Moment) -> Result<(), Problem> {
+    let mut write = api.store.write().await?;
+    let subject = invitation.id.as_str();
+    let details =
+        [("meeting", Detail::Id((&invitation.meeting).into())), ("role", Detail::Word(invitation.role.name()))];
+    let entry = NewEntry { actor: subject, action: "invitation.used", subject, details: &details };
+    write.append_audit(now, &entry).await?;
+    Ok(write.commit().await?)
+}

@@ -1,0 +1,14 @@
+//! The HTTP surface of a running server over real sockets, and the store below it on each database.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise, helpers included")]
+
+mod api_keys;
+mod backup;
+mod databases;
+mod exposition;
+mod harness;
+mod invitations;
+mod killed;
+mod meetings;
+mod store;
+mod surface;
