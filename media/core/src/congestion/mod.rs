@@ -166,6 +166,13 @@ impl Bandwidth {
         estimator.rate.is_limited(estimator.at_us(now)).then_some((estimator.rate.bps * PACE_FACTOR) as u64)
     }
 
+    /// Feedback comes, and neither it nor anybody else said of late that the path is full.
+    pub fn is_free(&self, now: Instant) -> bool {
+        let estimator = self.estimator.as_ref().filter(|estimator| estimator.feedback_us.is_some());
+        estimator.is_some_and(|estimator| self.estimate_bps(now) == Some(estimator.rate.bps as u64))
+            && self.pace_bps(now).is_none()
+    }
+
     /// The path was seen to be full for the first time a moment ago: the estimate is lower than what it will settle at.
     pub fn is_newly_limited(&self, now: Instant) -> bool {
         self.estimator.as_ref().is_some_and(|estimator| estimator.rate.is_newly_limited(estimator.at_us(now)))

@@ -30,6 +30,10 @@ pub struct Rung {
     pub rate_bps: u64,
 }
 
+/// The same where the path was not seen to be full of late: a rate that rises for a moment says nothing about the path, and the
+/// estimate follows what arrives.
+const FREE_MARGIN_PERCENT: u64 = SETTLING_MARGIN_PERCENT;
+
 /// One subscription that wants bandwidth.
 #[derive(Clone, Debug, Default)]
 pub struct Candidate {
@@ -43,6 +47,8 @@ pub struct Candidate {
     pub wanted_bps: u64,
     /// It rose a moment ago.
     pub is_settling: bool,
+    /// The path was not seen to be full of late.
+    pub is_free: bool,
     pub content: Content,
     /// The budget may be much too low, for a moment.
     pub is_uncertain: bool,
@@ -61,6 +67,7 @@ impl Candidate {
             {
                 if self.is_uncertain { UNCERTAIN_DETAIL_MARGIN_PERCENT } else { STAY_DETAIL_MARGIN_PERCENT }
             }
+            Some(current) if rung == current && self.is_free => FREE_MARGIN_PERCENT,
             Some(current) if rung == current => STAY_MARGIN_PERCENT,
             Some(current) if rung < current => 100,
             _ => RISE_MARGIN_PERCENT,
@@ -185,6 +192,9 @@ mod tests {
         assert_eq!(allocate(400_000, std::slice::from_ref(&one)), [Some(1)]);
         assert_eq!(allocate(380_000, std::slice::from_ref(&one)), [Some(1)]);
         assert_eq!(allocate(300_000, std::slice::from_ref(&one)), [Some(0)]);
+        one.is_free = true;
+        assert_eq!(allocate(300_000, std::slice::from_ref(&one)), [Some(1)], "nothing says that the path is full");
+        assert_eq!(allocate(270_000, std::slice::from_ref(&one)), [Some(0)]);
     }
 
     #[test]

@@ -136,8 +136,9 @@ impl Worker {
         let subscription = self.subscriptions.get(key)?;
         let track = self.tracks.get(subscription.track).filter(|track| track.kind == MediaKind::Video)?;
         let (rank, content) = (self.rank(now, subscription, track), track.content);
-        let is_uncertain = self.peers.get(subscription.peer).is_some_and(|peer| peer.bandwidth.is_newly_limited(now));
-        let mut candidate = Candidate { rank, content, is_uncertain, ..Candidate::default() };
+        let bandwidth = &self.peers.get(subscription.peer)?.bandwidth;
+        let (is_uncertain, is_free) = (bandwidth.is_newly_limited(now), bandwidth.is_free(now));
+        let mut candidate = Candidate { rank, content, is_uncertain, is_free, ..Candidate::default() };
         if subscription.paused || track.muted {
             return Some((key, candidate));
         }
