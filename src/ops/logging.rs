@@ -6,8 +6,9 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::util::TryInitError;
 
-/// The handshake library reports what strangers send as errors; our own counters say it better.
-const QUIETED: &[&str] = &["rtc_dtls=off", "rtc_sctp=error"];
+/// The handshake library reports what strangers send as errors; our own counters say it better. The WebSocket library traces
+/// whole frames, with the names and the chat of people in them.
+const QUIETED: &[&str] = &["rtc_dtls=off", "rtc_sctp=error", "tungstenite=info"];
 
 /// Once per process.
 pub fn start(config: &LogConfig) -> Result<(), TryInitError> {
@@ -38,7 +39,7 @@ mod tests {
 
     #[test]
     fn a_target_that_the_operator_names_is_not_quietened() {
-        assert_eq!(filter("info").to_string(), "rtc_sctp=error,rtc_dtls=off,info");
-        assert_eq!(filter("info,rtc_dtls=debug").to_string(), "rtc_sctp=error,rtc_dtls=debug,info");
+        assert_eq!(filter("info").to_string(), "tungstenite=info,rtc_sctp=error,rtc_dtls=off,info");
+        assert_eq!(filter("info,rtc_dtls=debug").to_string(), "tungstenite=info,rtc_sctp=error,rtc_dtls=debug,info");
     }
 }

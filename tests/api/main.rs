@@ -10,5 +10,7 @@ mod harness;
 mod invitations;
 mod killed;
 mod meetings;
+mod sentinels;
 mod store;
 mod surface;
+mod walk;
