@@ -58,6 +58,20 @@ PLACES = {
     "revoke_api_key": _fresh_key,
 }
 
+# What can be changed no more, for a share of the same cases.
+OVER_SHARE = 0.2
+OVER = {
+    "update_meeting": {"id": kept.cancelled},
+    "cancel_meeting": {"id": kept.cancelled},
+    "create_invitation": {"id": kept.cancelled},
+    "move_occurrence": {"id": kept.cancelled, "original": objects.START},
+    "cancel_occurrence": {"id": kept.cancelled, "original": objects.START},
+    "update_invitation": {"id": kept.revoked_invitation},
+    "revoke_invitation": {"id": kept.revoked_invitation},
+    "renew_invitation_link": {"id": kept.revoked_invitation},
+    "revoke_api_key": {"id": kept.revoked_key},
+}
+
 # What no schema says: fields of bodies, by name.
 VALUES = {
     "title": ["Lung MDT", "Réunion", "多学科会诊"],
@@ -72,7 +86,7 @@ VALUES = {
     "expires_at": [None, "2099-01-01T00:00:00Z"],
     "link_expires_at": ["2027-01-01T00:00:00Z"],
     "room": ["first-meeting", "Ärzte.2"],
-    "link_secret": [kept.link, kept.waiting_link],
+    "link_secret": [kept.link, kept.waiting_link, kept.cancelled_link],
 }
 
 
@@ -97,7 +111,8 @@ def before_call(context, case, kwargs):
     # Elsewhere its own links lead from object to object.
     is_placed = phase == "coverage" or (phase != "stateful" and chance.random() < SENSIBLE)
     if operation in PLACES and (lacks_header or (is_placed and _is_sound(case, ParameterLocation.PATH))):
-        case.path_parameters = PLACES[operation]()
+        is_over = operation in OVER and chance.random() < OVER_SHARE
+        case.path_parameters = dict(OVER[operation]) if is_over else PLACES[operation]()
     if operation == "revoke_api_key" and case.path_parameters.get("id") in own_keys:
         case.path_parameters = _fresh_key()
     if "If-Match" in case.headers and not lacks_header and _is_sound(case, ParameterLocation.HEADER):

@@ -76,3 +76,10 @@ class Kept:
         lobby = meeting(lobby="everyone")
         _, self.waiting_link = invitation(lobby)
         self.api_key = api_key()
+        self.cancelled = meeting()
+        _, self.cancelled_link = invitation(self.cancelled)
+        self.revoked_invitation, _ = invitation(self.meeting)
+        self.revoked_key = api_key()
+        over = [f"meetings/{self.cancelled}", f"invitations/{self.revoked_invitation}", f"api-keys/{self.revoked_key}"]
+        for path in over:
+            _ask("DELETE", f"/api/v1/{path}", headers={"If-Match": "*"})
