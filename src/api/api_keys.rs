@@ -142,8 +142,8 @@ async fn get(
 /// Revoke an API key. Requests with it are refused from then on.
 #[utoipa::path(delete, path = "/api/v1/api-keys/{id}", operation_id = "revoke_api_key", tag = "API keys",
     params(("id" = ApiKeyId, Path), ("If-Match" = String, Header)),
-    responses((status = 204), (status = 404, body = ProblemBody), (status = 412, body = ProblemBody),
-        (status = 428, body = ProblemBody)))]
+    responses((status = 204), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody),
+        (status = 412, body = ProblemBody), (status = 428, body = ProblemBody)))]
 async fn revoke(
     State(api): State<Api>,
     Known(caller): Known,

@@ -77,6 +77,11 @@ fn complete(collected: OpenApi) -> Value {
             if status.starts_with(['4', '5']) {
                 answer["content"] = refusal();
             }
+            // A header that is described is always sent, which the derive has no word for.
+            for header in answer.get_mut("headers").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut)
+            {
+                header["required"] = true.into();
+            }
             if answer["description"].as_str().is_none_or(str::is_empty) {
                 answer["description"] = reason(status).into();
             }

@@ -7,7 +7,8 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Deserializer};
 
 /// Nesting of JSON. The deepest of our own bodies has four levels.
 const DEPTH_MAX: usize = 16;
@@ -35,9 +36,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         if is_too_deep(&bytes) {
             return Err(Problem::new(Code::InvalidJson).with_detail("The JSON of the body is nested too deeply."));
         }
+        // serde also reads the fields of a structure from an array, by their order, which is no promise of ours.
+        if bytes.trim_ascii_start().starts_with(b"[") {
+            return Err(Problem::new(Code::InvalidBody).with_detail("The body is not a JSON object."));
+        }
         match serde_json::from_slice(&bytes) {
             Ok(value) => Ok(Self { value, bytes }),
-            Err(error) if error.is_data() => {
+            // serde_json takes a number in the place of a word of ours for an error of syntax.
+            Err(error) if error.is_data() || serde_json::from_slice::<IgnoredAny>(&bytes).is_ok() => {
                 // The message names fields and repeats values, to who sent them.
                 Err(Problem::new(Code::InvalidBody).with_detail(format!("The body does not fit: {error}.")))
             }
@@ -70,6 +76,23 @@ fn is_too_deep(bytes: &[u8]) -> bool {
         }
     }
     false
+}
+
+/// For a field that may be absent and is never `null`, which an `Option` alone would take for absent.
+pub(super) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// For a structure within a body: an object, and not an array of what the fields would hold.
+pub(super) fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<T, D::Error> {
+    let fields = serde_json::Map::deserialize(deserializer)?;
+    T::deserialize(serde_json::Value::Object(fields)).map_err(serde::de::Error::custom)
+}
+
+pub(super) fn present_object<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    object(deserializer).map(Some)
 }
 
 /// Values in the path. One that is not of the form of an identifier names nothing that exists.

@@ -3,7 +3,7 @@
 use super::Api;
 use super::caller::{Known, slow_down};
 use super::creation::{Begun, Created, Creation};
-use super::extract::{IdempotencyKey, Json, Path, Query};
+use super::extract::{IdempotencyKey, Json, Path, Query, present};
 use super::meetings::nullable;
 use super::page::{Page, PageQuery, read_cursor};
 use super::problem::{Code, Problem, ProblemBody};
@@ -101,8 +101,10 @@ struct Asked {
 #[schema(as = InvitationChange)]
 #[serde(deny_unknown_fields, default)]
 struct Change {
+    #[serde(deserialize_with = "present")]
     #[schema(required = false, nullable = false)]
     name: Option<Name>,
+    #[serde(deserialize_with = "present")]
     #[schema(required = false, nullable = false)]
     role: Option<Role>,
     #[serde(deserialize_with = "nullable")]
@@ -114,6 +116,7 @@ struct Change {
     #[serde(deserialize_with = "nullable")]
     #[schema(value_type = Option<Email>)]
     email: Option<Option<Email>>,
+    #[serde(deserialize_with = "present")]
     #[schema(required = false, nullable = false, value_type = Option<String>, format = DateTime)]
     link_expires_at: Option<Moment>,
 }

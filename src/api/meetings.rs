@@ -3,7 +3,7 @@
 use super::Api;
 use super::caller::Known;
 use super::creation::{Begun, Created, Creation};
-use super::extract::{IdempotencyKey, Json, Path, Query};
+use super::extract::{IdempotencyKey, Json, Path, Query, object, present, present_object};
 use super::page::{Limit, Page, limit, read_cursor};
 use super::problem::{Code, Problem, ProblemBody};
 use super::version::{IfMatch, etag};
@@ -113,7 +113,7 @@ struct Asked {
     #[serde(default)]
     #[schema(max_items = 32)]
     required_specialties: Vec<Name>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     settings: Settings,
 }
 
@@ -132,24 +132,32 @@ fn default_lobby() -> Lobby {
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
 struct Change {
+    #[serde(deserialize_with = "present")]
     #[schema(required = false, nullable = false)]
     title: Option<Name>,
+    #[serde(deserialize_with = "present")]
     #[schema(required = false, nullable = false)]
     start: Option<String>,
+    #[serde(deserialize_with = "present")]
     #[schema(required = false, nullable = false)]
     time_zone: Option<String>,
+    #[serde(deserialize_with = "present")]
     #[schema(required = false, nullable = false, minimum = 5, maximum = 1440)]
     duration_minutes: Option<u32>,
     /// `null` makes a single meeting of a series.
     #[serde(deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, max_length = 256)]
     recurrence: Option<Option<String>>,
+    #[serde(deserialize_with = "present")]
     #[schema(required = false, nullable = false, minimum = 2, maximum = 500)]
     capacity: Option<u32>,
+    #[serde(deserialize_with = "present")]
     #[schema(required = false, nullable = false)]
     lobby: Option<Lobby>,
+    #[serde(deserialize_with = "present")]
     #[schema(required = false, nullable = false, max_items = 32)]
     required_specialties: Option<Vec<Name>>,
+    #[serde(deserialize_with = "present_object")]
     #[schema(required = false, nullable = false)]
     settings: Option<Settings>,
 }

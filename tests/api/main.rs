@@ -5,6 +5,7 @@
 mod api_keys;
 mod backup;
 mod databases;
+mod described;
 mod exposition;
 mod harness;
 mod invitations;

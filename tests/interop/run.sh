@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
-# Clients that we did not write, against a real server: the Python and Node SDKs, and Chromium with our page.
+# Clients that we did not write, against a real server: the Python and Node SDKs, Chromium with our page, and schemathesis.
 #
-#   tests/interop/run.sh [python|node ...]     both suites if none is named
+#   tests/interop/run.sh [python|node|rest ...]     all suites if none is named
 #
 # Builds nothing: CONSILIUM_BIN names the server (default target/debug/consilium), with the web pages built before it.
 # Each suite gets a server of its own, on free ports, with an empty data directory; the server's log stays in
-# tests/artifacts/interop. Arguments for pytest can be given in PYTEST_ADDOPTS. Fails if any test fails or is skipped,
-# if the server does not survive its suite or shut down in order, or if a token got into its log.
+# tests/artifacts/interop. Arguments for pytest can be given in PYTEST_ADDOPTS, for schemathesis in REST_OPTIONS. Fails if
+# any test fails or is skipped, if the server does not survive its suite or shut down in order, or if a token got into its
+# log.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 venv=$root/tests/.venv
+rest_venv=$root/tests/.venv-rest
 artifacts=$root/tests/artifacts/interop
 
 INTEROP_SERVER=$(realpath "${CONSILIUM_BIN:-$root/target/debug/consilium}")
@@ -24,15 +26,18 @@ export INTEROP_SERVER CONSILIUM_API_KEY CONSILIUM_API_SECRET
 
 START_SECONDS=30
 STOP_SECONDS=15
+REST_SECONDS=120
+# Each may make 1,200 requests per minute: enough for 200 per second.
+REST_KEYS=10
 
 say() { printf 'interop: %s\n' "$*" >&2; }
 
-prepare_python() {
-  local wanted=$here/python/requirements.txt installed=$venv/requirements.txt
+prepare_python() { # SUITE VENV
+  local wanted=$here/$1/requirements.txt installed=$2/requirements.txt
   cmp -s "$wanted" "$installed" && return
-  say 'installing the Python SDK'
-  [[ -x $venv/bin/python ]] || python3 -m venv "$venv"
-  "$venv/bin/python" -m pip install --quiet --requirement "$wanted"
+  say "installing what the suite $1 needs of Python"
+  [[ -x $2/bin/python ]] || python3 -m venv "$2"
+  "$2/bin/python" -m pip install --quiet --requirement "$wanted"
   cp "$wanted" "$installed"
 }
 
@@ -74,7 +79,8 @@ start_server() { # SUITE
   log=$artifacts/$1-server.log
   export INTEROP_HTTP=http://127.0.0.1:$http INTEROP_OPS=http://127.0.0.1:$ops
   "$INTEROP_SERVER" serve --data-dir "$data" --http-listen "127.0.0.1:$http" --ops-listen "127.0.0.1:$ops" \
-    --media-bind 127.0.0.1 --udp-port "$udp" --workers 1 --log "${INTEROP_LOG:-info}" >"$log" 2>&1 &
+    --media-bind 127.0.0.1 --udp-port "$udp" --workers 1 --open-rooms "$open_rooms" \
+    --log "${INTEROP_LOG:-info}" >"$log" 2>&1 &
   server_pid=$!
   deadline=$((SECONDS + START_SECONDS))
   until answers "$INTEROP_OPS/readyz"; do
@@ -139,17 +145,49 @@ suite_node() {
   return "$status"
 }
 
+rest_api_keys() {
+  for ((number = 0; number < REST_KEYS; number++)); do
+    "$INTEROP_SERVER" api-key create --data-dir "$data" --name "schemathesis $number" \
+      --scope meetings:read --scope meetings:write --scope keys:admin
+  done
+}
+
+# The description against the server: no 5xx, and no answer that is not described.
+suite_rest() {
+  local status=0
+  REST_API_KEYS=$(rest_api_keys)
+  export REST_API_KEYS REST_ANSWERS=$artifacts/rest-answers.json
+  rm -f "$REST_ANSWERS"
+  # shellcheck disable=SC2086 # several options
+  (cd "$here/rest" && SCHEMATHESIS_HOOKS=hooks PYTHONPATH=. PYTHONDONTWRITEBYTECODE=1 \
+    timeout "$REST_SECONDS" "$rest_venv/bin/schemathesis" --no-color run ${REST_OPTIONS-} \
+    "$INTEROP_HTTP/api/v1/openapi.json") || status=$?
+  ((status != 124)) || say "schemathesis did not end within $REST_SECONDS s"
+  "$rest_venv/bin/python" "$here/rest/reached.py" "$INTEROP_HTTP/api/v1/openapi.json" "$REST_ANSWERS" || status=1
+  return "$status"
+}
+
 [[ -x $INTEROP_SERVER ]] || { say "there is no server at $INTEROP_SERVER"; exit 2; }
 mkdir -p "$artifacts"
 suites=("$@")
-((${#suites[@]})) || suites=(python node)
-# The Python suite drives the browser through Node.
-prepare_node
-prepare_python
+((${#suites[@]})) || suites=(python node rest)
+
+prepare() { # SUITE
+  case $1 in
+    # It drives the browser through Node.
+    python) prepare_node && prepare_python python "$venv" ;;
+    node) prepare_node ;;
+    rest) prepare_python rest "$rest_venv" ;;
+    *) say "there is no suite $1"; exit 2 ;;
+  esac
+}
 
 failed=()
 for suite in "${suites[@]}"; do
-  case $suite in python | node) ;; *) say "there is no suite $suite"; exit 2 ;; esac
+  prepare "$suite"
+  # A guest's way in is one of the operations.
+  open_rooms=false
+  [[ $suite != rest ]] || open_rooms=true
   start_server "$suite"
   "suite_$suite" || failed+=("$suite")
   stop_server "$suite" || failed+=("$suite's server")

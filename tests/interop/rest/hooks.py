@@ -1,0 +1,143 @@
+"""What schemathesis is told about this API: who calls, which objects exist, and which values make sense. Only values that
+the schema allows are replaced; what was made wrong on purpose stays wrong. Every answer is counted, for reached.py."""
+
+import atexit
+import collections
+import json
+import os
+import random
+
+import schemathesis
+from schemathesis.core.parameters import ParameterLocation
+
+import objects
+
+# Share of the cases that get real objects and values. In the others, what schemathesis thought of stays.
+SENSIBLE = 0.75
+# Few of these: an address may try 60 times per minute without a valid key.
+WITHOUT_KEY = 0.01
+
+chance = random.Random(1)
+kept = objects.Kept()
+answers = collections.Counter()
+own_keys = {f"key_{secret.split('_')[1]}" for secret in objects.KEYS}
+
+
+def _fresh_meeting():
+    return {"id": objects.meeting()}
+
+
+def _fresh_occurrence():
+    meeting, original = objects.occurrence()
+    return {"id": meeting, "original": original}
+
+
+def _fresh_invitation():
+    return {"id": objects.invitation(kept.meeting)[0]}
+
+
+def _fresh_key():
+    return {"id": objects.api_key()}
+
+
+# What is changed is made for the case alone.
+PLACES = {
+    "get_meeting": lambda: {"id": kept.meeting},
+    "list_occurrences": lambda: {"id": kept.meeting},
+    "list_invitations": lambda: {"id": kept.meeting},
+    "get_invitation": lambda: {"id": kept.invitation},
+    "get_api_key": lambda: {"id": kept.api_key},
+    "update_meeting": _fresh_meeting,
+    "cancel_meeting": _fresh_meeting,
+    "create_invitation": _fresh_meeting,
+    "move_occurrence": _fresh_occurrence,
+    "cancel_occurrence": _fresh_occurrence,
+    "update_invitation": _fresh_invitation,
+    "revoke_invitation": _fresh_invitation,
+    "renew_invitation_link": _fresh_invitation,
+    "revoke_api_key": _fresh_key,
+}
+
+# What can be changed no more, for a share of the same cases.
+OVER_SHARE = 0.2
+OVER = {
+    "update_meeting": {"id": kept.cancelled},
+    "cancel_meeting": {"id": kept.cancelled},
+    "create_invitation": {"id": kept.cancelled},
+    "move_occurrence": {"id": kept.cancelled, "original": objects.START},
+    "cancel_occurrence": {"id": kept.cancelled, "original": objects.START},
+    "update_invitation": {"id": kept.revoked_invitation},
+    "revoke_invitation": {"id": kept.revoked_invitation},
+    "renew_invitation_link": {"id": kept.revoked_invitation},
+    "revoke_api_key": {"id": kept.revoked_key},
+}
+
+# What no schema says: fields of bodies, by name.
+VALUES = {
+    "title": ["Lung MDT", "Réunion", "多学科会诊"],
+    "name": ["Dr Siân Ó Briain", "王医生", "x"],
+    "start": ["2027-03-02T08:30:00", "2027-03-28T01:30:00", "2028-02-29T23:59:00"],
+    "time_zone": ["Europe/London", "Asia/Kathmandu", "Pacific/Chatham", "UTC"],
+    "recurrence": [None, "FREQ=WEEKLY;COUNT=3", "FREQ=MONTHLY;COUNT=2", "FREQ=DAILY;UNTIL=20280401T000000Z"],
+    "required_specialties": [[], ["radiology", "oncology"]],
+    "specialty": [None, "radiology"],
+    "site": [None, "St Elsewhere"],
+    "email": [None, "one@example.org"],
+    "expires_at": [None, "2099-01-01T00:00:00Z"],
+    "link_expires_at": ["2027-01-01T00:00:00Z"],
+    "room": ["first-meeting", "Ärzte.2"],
+    "link_secret": [kept.link, kept.waiting_link, kept.cancelled_link],
+}
+
+
+def _is_sound(case, location):
+    """Whether this part of the request fits the schema, as far as schemathesis means it to."""
+    component = case.meta.components.get(location)
+    return component is None or component.mode.is_positive
+
+
+def _is_about(case, location):
+    """Whether the case tries one exact value of this part."""
+    return getattr(case.meta.phase.data, "parameter_location", None) == location
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    operation = case.operation.definition.raw["operationId"]
+    phase = case.meta.phase.name.value
+    lacks_header = _is_about(case, ParameterLocation.HEADER)
+    if lacks_header or chance.random() >= WITHOUT_KEY:
+        case.headers["Authorization"] = objects.authorization()
+    # Elsewhere its own links lead from object to object.
+    is_placed = phase == "coverage" or (phase != "stateful" and chance.random() < SENSIBLE)
+    if operation in PLACES and (lacks_header or (is_placed and _is_sound(case, ParameterLocation.PATH))):
+        is_over = operation in OVER and chance.random() < OVER_SHARE
+        case.path_parameters = dict(OVER[operation]) if is_over else PLACES[operation]()
+    if operation == "revoke_api_key" and case.path_parameters.get("id") in own_keys:
+        case.path_parameters = _fresh_key()
+    if "If-Match" in case.headers and not lacks_header and _is_sound(case, ParameterLocation.HEADER):
+        case.headers["If-Match"] = chance.choice(["*", "*", '"v1"', case.headers["If-Match"]])
+    if operation == "list_occurrences" and _is_sound(case, ParameterLocation.QUERY) and chance.random() < SENSIBLE:
+        case.query = {**case.query, **objects.WINDOW}
+    # A cursor that leads on is never guessed.
+    if "cursor" in case.query and _is_sound(case, ParameterLocation.QUERY) and chance.random() < SENSIBLE:
+        case.query = {name: value for name, value in case.query.items() if name != "cursor"}
+    if isinstance(case.body, dict) and _is_sound(case, ParameterLocation.BODY) and chance.random() < SENSIBLE:
+        sensible = {name: chance.choice(VALUES[name]) for name in case.body if name in VALUES}
+        case.body = {**case.body, **sensible}
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    # Methods that are tried and not described belong to no operation.
+    if response.request.method == case.operation.method.upper():
+        answers[case.operation.definition.raw["operationId"], response.status_code] += 1
+
+
+@atexit.register
+def _write():
+    counts = collections.defaultdict(dict)
+    for (operation, status), count in answers.items():
+        counts[operation][status] = count
+    with open(os.environ["REST_ANSWERS"], "w", encoding="utf-8") as file:
+        json.dump(counts, file)
