@@ -213,6 +213,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_missing_leaves_first_and_waits_once() {
+        let (mut pacer, t0) = (Pacer::default(), start());
+        pacer.set_rate(Some(1_000_000));
+        pacer.note(t0, LEN);
+        assert!(pacer.push(1, LEN, Content::Detail) && pacer.push_resend(0, LEN, |n| *n == 0));
+        assert!(!pacer.push_resend(0, LEN, |n| *n == 0));
+        assert_eq!(pacer.backlog(), ms(20));
+        assert_eq!((pacer.pop(t0 + ms(50)), pacer.pop(t0 + ms(50))), (Some(0), Some(1)));
+        assert!(pacer.is_empty() && pacer.backlog().is_zero());
+        assert_eq!((0..5_000).filter(|n| pacer.push_resend(*n, 1, |_| false)).count(), RESENDS_MAX);
+    }
+
+    #[test]
+    fn a_keyframe_of_a_screen_waits_whole() {
+        let mut pacer = Pacer::default();
+        pacer.set_rate(Some(1_000_000));
+        assert!((0..800).all(|n| pacer.push(n, LEN, Content::Detail)));
+    }
+
+    #[test]
     fn the_queue_is_bounded() {
         let mut pacer = Pacer::default();
         assert_eq!((0..5_000).filter(|_| pacer.push((), LEN, Content::Motion)).count(), PACKETS_MAX);
