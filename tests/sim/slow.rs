@@ -150,3 +150,34 @@ fn a_share_and_voices_stay_whole_on_a_megabit_and_cameras_give_way() {
         assert!(cameras < 30.0, "{seed}: cameras give way: {cameras}");
     }
 }
+
+/// So long libwebrtc waits for a picture before it asks for a keyframe.
+const BROWSER_PATIENCE: Duration = Duration::from_secs(3);
+
+/// More than there is room for, and a keyframe would be six seconds of the line.
+#[test]
+fn a_share_that_exceeds_the_line_becomes_slower_and_is_repaired_without_a_keyframe() {
+    for seed in SEEDS {
+        let small =
+            VideoPlan { rates_bps: [120_000, 0, 0], payload_bytes_max: PAYLOAD_BYTES_MAX, ..VideoPlan::default() };
+        let wide = VideoPlan { rates_bps: [150_000, 700_000, 0], keyframe_factor: 10, ..screen(3) };
+        let mut people = vec![person(Some(REDUNDANT), Some(wide))];
+        people.extend((0..4).map(|_| person(Some(REDUNDANT), Some(small))));
+        people.push(person(None, None));
+        let scenario = Scenario { patience: BROWSER_PATIENCE, ..scenario(seed, people, 1_000_000) };
+        let mut world = World::new(scenario, 1);
+        world.run();
+        let olga = world.clients[5].as_ref().unwrap();
+        let settled = (narrowed(&world) + SETTLE_MAX, world.start + LENGTH);
+        let shared = pictures(olga, 0);
+        let mut late = shared.iter().filter(|(at, _)| *at > settled.0);
+        assert!(late.all(|(_, layer)| *layer == 1), "{seed}: the screen keeps its lines: {shared:?}");
+        assert!(fps(&shared, settled.0, settled.1) >= 1.0, "{seed}: {}", fps(&shared, settled.0, settled.1));
+        let keyframes = world.clients[0].as_ref().unwrap().publisher.keyframes();
+        assert!(keyframes.iter().all(|at| *at < narrowed(&world)), "{seed}: no keyframe is needed");
+        for publisher in 0..5 {
+            let share = unheard(&world, olga, publisher, settled);
+            assert!(share < UNHEARD_MAX, "{seed}: {share} of {publisher} is not heard");
+        }
+    }
+}

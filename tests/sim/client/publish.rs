@@ -204,6 +204,7 @@ struct Layer {
     newest: [u32; 2],
     wants_keyframe: bool,
     time_base: u32,
+    keyframes: Vec<Instant>,
 }
 
 struct Video {
@@ -299,6 +300,7 @@ impl Publisher {
             newest: [0; 2],
             wants_keyframe: true,
             time_base: random.next_u64() as u32,
+            keyframes: Vec::new(),
         }
     }
 
@@ -396,6 +398,11 @@ impl Publisher {
         true
     }
 
+    /// When the keyframes of the largest picture were made.
+    pub(crate) fn keyframes(&self) -> &[Instant] {
+        self.video.as_ref().and_then(|video| video.layers.last()).map_or(&[], |layer| &layer.keyframes)
+    }
+
     /// When each packet of audio was sent.
     pub(crate) fn audio_sent(&self) -> &[Instant] {
         self.audio.as_ref().map_or(&[], |audio| &audio.sent)
@@ -461,6 +468,7 @@ impl Layer {
     ) {
         let key = std::mem::take(&mut self.wants_keyframe);
         if key {
+            self.keyframes.push(at);
             self.position = 0;
         }
         let frame = self.frame;

@@ -1,6 +1,7 @@
 //! Spreads bursts of video towards a path that is known to be narrow, so that its queue stays free for audio. What waits here
 //! is known to the caller only. A path that was never seen to be full has no rate, and everything leaves at once.
 
+use crate::params::Content;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -14,11 +15,18 @@ const BURST: Duration = Duration::from_millis(5);
 /// have lost it. Nothing leaves faster because much waits: a keyframe of a shared screen is seconds of a megabit, and what hurried
 /// filled the queue of the path, where audio waited, parts of the keyframe were lost, and the next one did the same.
 const BACKLOG_MAX: Duration = Duration::from_secs(4);
-/// Packets that wait; a keyframe of 1080p has 200. Those beyond are dropped.
-const PACKETS_MAX: usize = 1_024;
+/// The same for a shared screen. Browsers' keyframes of one with 1,080 lines were measured to have 0.5 to 1 MB, and one of which
+/// a part is dropped was sent in vain.
+const DETAIL_BACKLOG_MAX: Duration = Duration::from_secs(12);
+/// Packets that wait; a keyframe of 1 MB has 950. Those beyond are dropped.
+const PACKETS_MAX: usize = 2_048;
+/// Packets that wait to leave again: some pictures of a shared screen. The receiver asks again for those beyond.
+const RESENDS_MAX: usize = 256;
 
 pub struct Pacer<T> {
     queue: VecDeque<(T, usize)>,
+    /// What is missing at the receiver, and leaves before all others: nothing that follows is of use without.
+    resends: VecDeque<(T, usize)>,
     bytes: usize,
     bps: Option<u64>,
     /// When all that left so far has passed at the rate.
@@ -27,7 +35,7 @@ pub struct Pacer<T> {
 
 impl<T> Default for Pacer<T> {
     fn default() -> Self {
-        Self { queue: VecDeque::new(), bytes: 0, bps: None, free_at: None }
+        Self { queue: VecDeque::new(), resends: VecDeque::new(), bytes: 0, bps: None, free_at: None }
     }
 }
 
@@ -39,21 +47,44 @@ impl<T> Pacer<T> {
 
     /// It has a say: there is a rate, or something waits.
     pub fn is_active(&self) -> bool {
-        self.bps.is_some() || !self.queue.is_empty()
+        self.bps.is_some() || !self.is_empty()
     }
 
     /// A packet that is to leave now must [wait](Self::push).
     pub fn must_wait(&self, now: Instant) -> bool {
-        !self.queue.is_empty() || self.due().is_some_and(|due| due > now)
+        !self.is_empty() || self.due().is_some_and(|due| due > now)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.resends.is_empty()
+    }
+
+    /// How long it takes at the rate until all that waits has left.
+    pub fn backlog(&self) -> Duration {
+        self.bps.map_or(Duration::ZERO, |bps| Duration::from_secs_f64(self.bytes as f64 * 8.0 / bps as f64))
     }
 
     /// `false` when too many wait; nothing is kept then.
-    pub fn push(&mut self, item: T, len: usize) -> bool {
-        let is_late = |bps: u64| (self.bytes + len) as f64 * 8.0 > bps as f64 * BACKLOG_MAX.as_secs_f64();
+    pub fn push(&mut self, item: T, len: usize, content: Content) -> bool {
+        let backlog_max = match content {
+            Content::Motion => BACKLOG_MAX,
+            Content::Detail => DETAIL_BACKLOG_MAX,
+        };
+        let is_late = |bps: u64| (self.bytes + len) as f64 * 8.0 > bps as f64 * backlog_max.as_secs_f64();
         if self.queue.len() >= PACKETS_MAX || self.bps.is_some_and(is_late) {
             return false;
         }
         self.queue.push_back((item, len));
+        self.bytes += len;
+        true
+    }
+
+    /// As [`Self::push`], for what is missing at the receiver. `false` when it waits already, or too many do.
+    pub fn push_resend(&mut self, item: T, len: usize, is_same: impl Fn(&T) -> bool) -> bool {
+        if self.resends.len() >= RESENDS_MAX || self.resends.iter().any(|(waiting, _)| is_same(waiting)) {
+            return false;
+        }
+        self.resends.push_back((item, len));
         self.bytes += len;
         true
     }
@@ -63,22 +94,23 @@ impl<T> Pacer<T> {
         if self.due().is_some_and(|due| due > now) {
             return None;
         }
-        let (item, len) = self.queue.pop_front()?;
+        let (item, len) = self.resends.pop_front().or_else(|| self.queue.pop_front())?;
         self.bytes -= len;
         Some(item)
     }
 
     /// Whether something of this kind waits.
     pub fn holds(&self, is: impl Fn(&T) -> bool) -> bool {
-        self.queue.iter().any(|(item, _)| is(item))
+        self.resends.iter().chain(&self.queue).any(|(item, _)| is(item))
     }
 
     /// Drops what waits and is not to be kept; returns how many.
     pub fn retain(&mut self, keep: impl Fn(&T) -> bool) -> usize {
-        let before = self.queue.len();
+        let before = self.queue.len() + self.resends.len();
         self.queue.retain(|(item, _)| keep(item));
-        self.bytes = self.queue.iter().map(|(_, len)| len).sum();
-        before - self.queue.len()
+        self.resends.retain(|(item, _)| keep(item));
+        self.bytes = self.resends.iter().chain(&self.queue).map(|(_, len)| len).sum();
+        before - self.queue.len() - self.resends.len()
     }
 
     /// A packet left.
@@ -90,7 +122,7 @@ impl<T> Pacer<T> {
 
     /// When [`Self::pop`] wants to be called next; `None` when nothing waits.
     pub fn next(&self, now: Instant) -> Option<Instant> {
-        (!self.queue.is_empty()).then(|| self.due().unwrap_or(now))
+        (!self.is_empty()).then(|| self.due().unwrap_or(now))
     }
 
     /// From when on a packet may leave; `None` for at once.
@@ -115,7 +147,7 @@ mod tests {
         let (t0, mut left) = (start(), Vec::new());
         for n in 0..packets {
             if pacer.must_wait(t0) {
-                assert!(pacer.push(n, LEN));
+                assert!(pacer.push(n, LEN, Content::Motion));
             } else {
                 pacer.note(t0, LEN);
                 left.push(0);
@@ -152,7 +184,7 @@ mod tests {
         let mut pacer = Pacer::default();
         pacer.set_rate(Some(1_000_000));
         pacer.note(start(), LEN);
-        assert_eq!((0..500).filter(|n| pacer.push(*n, LEN)).count(), 400);
+        assert_eq!((0..500).filter(|n| pacer.push(*n, LEN, Content::Motion)).count(), 400);
     }
 
     #[test]
@@ -160,7 +192,7 @@ mod tests {
         let (mut pacer, t0) = (Pacer::default(), start());
         pacer.set_rate(Some(100_000));
         pacer.note(t0, LEN);
-        assert!(pacer.must_wait(t0) && pacer.push(1, LEN) && pacer.push(2, LEN));
+        assert!(pacer.must_wait(t0) && pacer.push(1, LEN, Content::Motion) && pacer.push(2, LEN, Content::Motion));
         assert!(pacer.pop(t0).is_none());
         pacer.set_rate(None);
         assert!(pacer.is_active());
@@ -174,15 +206,35 @@ mod tests {
         let (mut pacer, t0) = (Pacer::default(), start());
         pacer.set_rate(Some(1_000_000));
         pacer.note(t0, LEN);
-        (0..20).for_each(|n| assert!(pacer.push(n, LEN)));
+        (0..20).for_each(|n| assert!(pacer.push(n, LEN, Content::Motion)));
         assert_eq!(pacer.retain(|n| *n == 19), 19);
         assert_eq!(pacer.pop(t0 + ms(5)), Some(19));
         assert!(!pacer.must_wait(t0 + ms(20)) && pacer.bytes == 0);
     }
 
     #[test]
+    fn what_is_missing_leaves_first_and_waits_once() {
+        let (mut pacer, t0) = (Pacer::default(), start());
+        pacer.set_rate(Some(1_000_000));
+        pacer.note(t0, LEN);
+        assert!(pacer.push(1, LEN, Content::Detail) && pacer.push_resend(0, LEN, |n| *n == 0));
+        assert!(!pacer.push_resend(0, LEN, |n| *n == 0));
+        assert_eq!(pacer.backlog(), ms(20));
+        assert_eq!((pacer.pop(t0 + ms(50)), pacer.pop(t0 + ms(50))), (Some(0), Some(1)));
+        assert!(pacer.is_empty() && pacer.backlog().is_zero());
+        assert_eq!((0..5_000).filter(|n| pacer.push_resend(*n, 1, |_| false)).count(), RESENDS_MAX);
+    }
+
+    #[test]
+    fn a_keyframe_of_a_screen_waits_whole() {
+        let mut pacer = Pacer::default();
+        pacer.set_rate(Some(1_000_000));
+        assert!((0..800).all(|n| pacer.push(n, LEN, Content::Detail)));
+    }
+
+    #[test]
     fn the_queue_is_bounded() {
         let mut pacer = Pacer::default();
-        assert_eq!((0..5_000).filter(|_| pacer.push((), LEN)).count(), PACKETS_MAX);
+        assert_eq!((0..5_000).filter(|_| pacer.push((), LEN, Content::Motion)).count(), PACKETS_MAX);
     }
 }

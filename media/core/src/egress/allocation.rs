@@ -18,7 +18,8 @@ const STAY_MARGIN_PERCENT: u64 = 92;
 /// The same for a shared screen, which goes on in its size with as much, also where it becomes slower: the keyframe with which it
 /// becomes smaller, or large again, is seconds of a narrow path, more than its pictures come late until the estimate is right.
 const STAY_DETAIL_MARGIN_PERCENT: u64 = 75;
-/// The same while it is not known well what the path carries: what does not fit waits before the path, not in it.
+/// The same while it is not known well what the path carries, and for the least there is of it: what does not fit waits before the
+/// path, not in it, and who is stalled begins again with a keyframe.
 const UNCERTAIN_DETAIL_MARGIN_PERCENT: u64 = 30;
 /// The same right after it rose: a larger picture begins with a keyframe, which fills a queue for a moment.
 const SETTLING_MARGIN_PERCENT: u64 = 70;
@@ -65,7 +66,11 @@ impl Candidate {
             Some(current)
                 if rung <= current && self.content == Content::Detail && spatial(rung) == spatial(current) =>
             {
-                if self.is_uncertain { UNCERTAIN_DETAIL_MARGIN_PERCENT } else { STAY_DETAIL_MARGIN_PERCENT }
+                if self.is_uncertain || rung == 0 {
+                    UNCERTAIN_DETAIL_MARGIN_PERCENT
+                } else {
+                    STAY_DETAIL_MARGIN_PERCENT
+                }
             }
             Some(current) if rung == current && self.is_free => FREE_MARGIN_PERCENT,
             Some(current) if rung == current => STAY_MARGIN_PERCENT,
@@ -175,6 +180,15 @@ mod tests {
         assert_eq!(given(&screen, 220), [None]);
         screen.current = Some(0);
         assert_eq!([given(&screen, 320), given(&screen, 340), given(&screen, 500)], [[Some(0)], [Some(1)], [Some(2)]]);
+    }
+
+    #[test]
+    fn a_screen_of_one_size_is_slow_before_it_is_stalled() {
+        let mut screen = Candidate { content: Content::Detail, current: Some(0), ..candidate(0, &[500]) };
+        let given = |screen: &Candidate, kbps: u64| allocate(kbps * 1_000, std::slice::from_ref(screen));
+        assert_eq!([given(&screen, 160), given(&screen, 140)], [[Some(0)], [None]]);
+        screen.current = None;
+        assert_eq!([given(&screen, 540), given(&screen, 560)], [[None], [Some(0)]], "it begins where there is room");
     }
 
     #[test]

@@ -10,6 +10,8 @@ use crate::worker::keys::SubscriptionKey;
 pub struct Held {
     pub subscription: SubscriptionKey,
     pub outgoing: Outgoing,
+    /// It left before, and is missing at the subscriber.
+    pub again: bool,
     info: PacketInfo,
     /// The stream as it was: one that began anew has other packets under the same numbers.
     ssrc: Option<Ssrc>,
@@ -18,7 +20,12 @@ pub struct Held {
 impl Held {
     pub fn new(subscription: SubscriptionKey, track: &Track, info: &PacketInfo, outgoing: Outgoing) -> Self {
         let ssrc = track.streams.get(info.stream).and_then(|stream| stream.ssrc);
-        Self { subscription, outgoing, info: *info, ssrc }
+        Self { subscription, outgoing, again: false, info: *info, ssrc }
+    }
+
+    /// As [`Self::new`], of what is to leave once more.
+    pub fn again(subscription: SubscriptionKey, track: &Track, info: &PacketInfo, outgoing: Outgoing) -> Self {
+        Self { again: true, ..Self::new(subscription, track, info, outgoing) }
     }
 
     /// The time of its picture, by its publisher.

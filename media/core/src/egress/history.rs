@@ -89,14 +89,21 @@ impl History {
         self.highest = self.highest.max(Some(out));
     }
 
-    /// The packet that went out as `seq`, if it may be sent again now; that is then noted.
-    pub fn resend(&mut self, now: Instant, seq: SeqNo) -> Option<Sent> {
+    /// The packet that went out as `seq`, if it may be sent again now. When it is, that is to be [noted](Self::note_resent).
+    pub fn find(&self, now: Instant, seq: SeqNo) -> Option<Sent> {
         let highest = self.highest?;
         // What was never sent may still become another packet's number.
         let out = Some(highest.nearest(seq)).filter(|out| *out <= highest)?;
         let run = *self.runs.iter().rev().find(|run| run.first <= out)?;
         let stream = usize::from(run.stream?);
-        self.note_resent(now, out)?;
+        let known = self.resent.iter().find(|resent| resent.out == out);
+        // Not when it was sent again too recently, or too often.
+        let is_refused = |known: &Resent| {
+            now.saturating_duration_since(known.at) < RESEND_INTERVAL_MIN || known.times >= RESENDS_MAX
+        };
+        if known.is_some_and(is_refused) {
+            return None;
+        }
         let ext_seq = ExtSeqNo::new(out.get().wrapping_sub(run.shift.seq));
         Some(Sent { out, ext_seq, shift: run.shift, stream })
     }
@@ -106,16 +113,13 @@ impl History {
         self.resent.iter().find(|resent| resent.out == out).map_or(0, |resent| resent.times)
     }
 
-    /// `None` when it was sent again too recently, or too often.
-    fn note_resent(&mut self, now: Instant, out: ExtSeqNo) -> Option<()> {
+    /// A packet is sent again. What was only asked for does not count: a request that a narrow path has no room for now is
+    /// repeated, and the packet is needed all the same.
+    pub fn note_resent(&mut self, now: Instant, out: ExtSeqNo) {
         if let Some(known) = self.resent.iter_mut().find(|resent| resent.out == out) {
-            let too_soon = now.saturating_duration_since(known.at) < RESEND_INTERVAL_MIN;
-            if too_soon || known.times >= RESENDS_MAX {
-                return None;
-            }
-            known.times += 1;
+            known.times = known.times.saturating_add(1);
             known.at = now;
-            return Some(());
+            return;
         }
         let resent = Resent { out, times: 1, at: now };
         match self.resent.get_mut(self.resent_next) {
@@ -123,7 +127,15 @@ impl History {
             None => self.resent.push(resent),
         }
         self.resent_next = (self.resent_next + 1) % RESENT_MAX;
-        Some(())
+    }
+}
+
+#[cfg(test)]
+impl History {
+    fn resend(&mut self, now: Instant, seq: SeqNo) -> Option<Sent> {
+        let sent = self.find(now, seq)?;
+        self.note_resent(now, sent.out);
+        Some(sent)
     }
 }
 

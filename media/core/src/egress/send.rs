@@ -79,7 +79,7 @@ pub fn send_paced(
 ) -> Result<usize, DropReason> {
     if let Some(pacer) = outlet.pacer.as_deref_mut().filter(|pacer| pacer.must_wait(now)) {
         let held = Held::new(key, track, packet.info, *outgoing);
-        let fits = pacer.push(held, packet.payload().len());
+        let fits = pacer.push(held, packet.payload().len(), track.content);
         return if fits { Ok(0) } else { Err(DropReason::PacerFull) };
     }
     let len = send(subscription, outlet, packet, outgoing, out)?;

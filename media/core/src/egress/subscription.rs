@@ -60,6 +60,8 @@ pub struct Subscription {
     layers: LayerLimit,
     /// The highest temporal layer within `frames_per_second`, as the stream was measured last.
     temporal_max: u8,
+    /// The highest temporal layer that leaves while much waits before the path.
+    pub temporal_held: u8,
     /// Those before, newest first, each with the time of the picture from which on it no longer held.
     layers_before: [Option<(RtpTime, LayerLimit)>; LAYER_CHANGES],
     /// The picture that was left out last.
@@ -130,6 +132,7 @@ impl Subscription {
             rtx_next: ExtSeqNo::new(u64::from(first_rtx_seq)),
             layers: LayerLimit::ALL,
             temporal_max: u8::MAX,
+            temporal_held: u8::MAX,
             layers_before: [None; LAYER_CHANGES],
             skipped_picture: None,
             recent: None,
@@ -256,7 +259,7 @@ impl Subscription {
         let allowed = self.allowed.filter(|_| !self.paused)?;
         Some(LayerLimit {
             spatial: self.limit.spatial.min(allowed.spatial),
-            temporal: self.limit.temporal.min(allowed.temporal).min(self.temporal_max),
+            temporal: self.limit.temporal.min(allowed.temporal).min(self.temporal_max).min(self.temporal_held),
         })
     }
 

@@ -29,13 +29,17 @@ pub struct CacheLimits {
     pub packets_max: usize,
     /// A power of two.
     pub bytes_max: usize,
+    /// How far back packets are kept, as far as the bounds allow.
+    pub reach: Duration,
 }
 
 impl CacheLimits {
     /// 1,024 packets are a second of 1080p video; 512 KiB are a second at 4 Mbit/s.
-    pub const VIDEO: Self = Self { packets_max: 1_024, bytes_max: 512 << 10 };
+    pub const VIDEO: Self = Self { packets_max: 1_024, bytes_max: 512 << 10, reach: REACH };
     /// Opus at 50 packets per second: over two seconds.
-    pub const AUDIO: Self = Self { packets_max: 128, bytes_max: 32 << 10 };
+    pub const AUDIO: Self = Self { packets_max: 128, bytes_max: 32 << 10, reach: REACH };
+    /// A shared screen, whose keyframe of 1 MB may wait before a narrow path for seconds.
+    pub const SCREEN: Self = Self { packets_max: 2_048, bytes_max: 2 << 20, reach: Duration::from_secs(4) };
 }
 
 pub struct PacketCache {
@@ -106,7 +110,7 @@ impl PacketCache {
         if start != 0 {
             self.end += unused as u64;
         }
-        let short_lived = now.saturating_duration_since(began) < REACH;
+        let short_lived = now.saturating_duration_since(began) < self.limits.reach;
         if short_lived && self.bytes.len() < self.limits.bytes_max {
             self.grow();
         }
@@ -138,7 +142,7 @@ mod tests {
     use super::*;
     use crate::virtual_time::start;
 
-    const SMALL: CacheLimits = CacheLimits { packets_max: 64, bytes_max: 8_192 };
+    const SMALL: CacheLimits = CacheLimits { packets_max: 64, bytes_max: 8_192, reach: REACH };
 
     impl PacketCache {
         fn contains(&self, ext_seq: ExtSeqNo) -> bool {

@@ -8,7 +8,7 @@ use crate::ingress::loss::{Gap, LossTracker, RepairLimits, Source};
 use crate::ingress::rate::LayerRates;
 use crate::ingress::reception::Reception;
 use crate::limits::KEYFRAME_REQUEST_INTERVAL;
-use crate::params::{Encoding, MediaKind};
+use crate::params::{Content, Encoding, MediaKind};
 use crate::transport::srtp::{ReplayWindow, SrtpError};
 use std::time::{Duration, Instant};
 
@@ -55,10 +55,11 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub fn new(kind: MediaKind, encoding: &Encoding) -> Self {
-        let limits = match kind {
-            MediaKind::Audio => CacheLimits::AUDIO,
-            MediaKind::Video => CacheLimits::VIDEO,
+    pub fn new(kind: MediaKind, content: Content, encoding: &Encoding) -> Self {
+        let limits = match (kind, content) {
+            (MediaKind::Audio, _) => CacheLimits::AUDIO,
+            (MediaKind::Video, Content::Motion) => CacheLimits::VIDEO,
+            (MediaKind::Video, Content::Detail) => CacheLimits::SCREEN,
         };
         Self {
             rid: encoding.rid,
@@ -188,7 +189,7 @@ mod tests {
     use crate::virtual_time::start;
 
     fn stream() -> Stream {
-        Stream::new(MediaKind::Video, &Encoding { rid: None, ssrc: None, rtx_ssrc: None, layer: 0 })
+        Stream::new(MediaKind::Video, Content::Motion, &Encoding { rid: None, ssrc: None, rtx_ssrc: None, layer: 0 })
     }
 
     #[test]

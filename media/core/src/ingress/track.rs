@@ -45,7 +45,7 @@ pub struct Track {
 impl Track {
     pub fn new(id: TrackId, publisher: PeerKey, section: &ReceiveSection) -> Self {
         let mut streams: SmallVec<[Stream; ENCODINGS_MAX]> =
-            section.encodings.iter().map(|e| Stream::new(section.kind, e)).collect();
+            section.encodings.iter().map(|e| Stream::new(section.kind, section.content, e)).collect();
         streams.sort_by_key(|stream| stream.layer);
         let mut track = Self {
             id,
@@ -87,7 +87,7 @@ impl Track {
                 None => {
                     self.streams.retain(|stream| stream.layer != encoding.layer);
                     if self.streams.len() < ENCODINGS_MAX {
-                        self.streams.push(Stream::new(self.kind, encoding));
+                        self.streams.push(Stream::new(self.kind, self.content, encoding));
                     }
                 }
             }

@@ -9,7 +9,7 @@ use crate::egress::send;
 use crate::ids::{SeqNo, Ssrc};
 use crate::ingress::clock::SenderReportMark;
 use crate::ingress::round_trip::RoundTrip;
-use crate::params::{MediaKind, Path};
+use crate::params::{Content, MediaKind, Path};
 use crate::peer::routes::Purpose;
 use crate::wire::rtcp::{self, ReportBlock, RtcpPacket, SenderReport, TransportCcFeedback};
 use crate::wire::rtp::RtpPacket;
@@ -132,15 +132,18 @@ impl Worker {
         out: &mut SendBatch,
     ) -> Result<u64, DropReason> {
         let Self { peers, tracks, subscriptions, .. } = self;
-        let subscription = subscriptions.get_mut(subscription).ok_or(DropReason::UnknownStream)?;
+        let own = subscription;
+        let subscription = subscriptions.get_mut(own).ok_or(DropReason::UnknownStream)?;
         let track = tracks.get(subscription.track).ok_or(DropReason::UnknownStream)?;
-        let sent = subscription.history.resend(now, seq).ok_or(DropReason::NotInCache)?;
+        let sent = subscription.history.find(now, seq).ok_or(DropReason::NotInCache)?;
         let stream = track.streams.get(sent.stream).ok_or(DropReason::NotInCache)?;
         let stored = stream.cache.get(sent.ext_seq).ok_or(DropReason::NotInCache)?;
         let peer = peers.get_mut(key).ok_or(DropReason::SubscriberNotConnected)?;
         // Audio outranks video: of it, little can be asked for.
         let path_bps = peer.bandwidth.pace_bps(now).filter(|_| track.kind == MediaKind::Video);
-        if !peer.resend_budget.take(now, stored.len(), path_bps) {
+        // A shared screen comes before cameras, and a keyframe costs it far more than what is missing.
+        let waits = path_bps.is_some() && track.content == Content::Detail;
+        if !waits && !peer.resend_budget.take(now, stored.len(), path_bps) {
             return Err(DropReason::RetransmissionBudget);
         }
         // Where a queue makes it long, sending more makes it longer.
@@ -150,7 +153,14 @@ impl Worker {
         let info = PacketInfo::read(track, sent.stream, sent.ext_seq, false, &rtp).ok_or(DropReason::NotInCache)?;
         let packet = Packet::new(&info, stored);
         let outgoing = subscription.outgoing_again(sent, &info).ok_or(DropReason::NoPayloadMapping)?;
+        if let Some(pacer) = outlet.pacer.as_deref_mut().filter(|_| waits) {
+            let is_same = |held: &Held| held.subscription == own && held.outgoing.sent.out == sent.out;
+            pacer.push_resend(Held::again(own, track, &info, outgoing), stored.len(), is_same);
+            self.schedule_release(now, key);
+            return Ok(0);
+        }
         let mut len = send::retransmit(subscription, &mut outlet, &packet, &outgoing, out)?;
+        subscription.history.note_resent(now, sent.out);
         // Asked for again: the request or its answer was lost, and one more loss would cost a further round trip.
         let is_late = is_far && subscription.history.times_resent(sent.out) > 1;
         let is_doubled = is_late && subscription.sends_again_as(outgoing.mapping).is_some();
@@ -167,7 +177,9 @@ impl Worker {
         let Some(own) = self.subscription_by_ssrc(key, media) else { return };
         let Some(subscription) = self.subscriptions.get(own) else { return };
         // One that is on its way need not be followed by another, which would wait behind it.
-        let is_part = |held: &Held| held.subscription == own && Some(held.time()) == subscription.keyframe_time;
+        // Nor is one that has what is missing on its way.
+        let is_part =
+            |held: &Held| held.subscription == own && (held.again || Some(held.time()) == subscription.keyframe_time);
         if self.peers.get(key).is_some_and(|peer| peer.pacer.holds(is_part)) {
             return;
         }

@@ -7,10 +7,10 @@ use crate::egress::packet::{Packet, PacketInfo};
 use crate::egress::send::{self, Outlet};
 use crate::egress::subscription::Subscription;
 use crate::ingress::track::Track;
-use crate::params::MediaKind;
+use crate::params::{Content, MediaKind};
 use crate::worker::keys::{PeerKey, SubscriptionKey};
 use std::cmp::Reverse;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What one call of [`Worker::poll_transmit`] composes, about: small enough to stay in a second-level cache (512 KiB and more
 /// on servers) until it is sent, large enough for several trains.
@@ -108,6 +108,19 @@ impl Worker {
     }
 }
 
+/// Of a shared screen, which is slow: whose pictures are behind by so much becomes slower, lest they be dropped anywhere and a
+/// keyframe be needed. The second bound leaves half of what the first leaves.
+const SLOWER_FROM: [Duration; 2] = [Duration::from_millis(700), Duration::from_millis(2_500)];
+
+/// The highest temporal layer that is to leave while so much waits.
+fn temporal_within(backlog: Duration, content: Content) -> u8 {
+    match content {
+        Content::Detail if backlog > SLOWER_FROM[1] => 0,
+        Content::Detail if backlog > SLOWER_FROM[0] => 1,
+        _ => u8::MAX,
+    }
+}
+
 /// Returns the datagram's length; 0 for a packet that carries nothing, whose place is closed, and for one that waits.
 fn deliver(
     now: Instant,
@@ -124,6 +137,8 @@ fn deliver(
     let outlet = outlet.ok_or(DropReason::SubscriberNotConnected)?;
     let stream = track.streams.get(info.stream).ok_or(DropReason::NotInCache)?;
     let bytes = stream.cache.get(info.ext_seq).ok_or(DropReason::NotInCache)?;
+    subscription.temporal_held =
+        outlet.pacer.as_deref().map_or(u8::MAX, |pacer| temporal_within(pacer.backlog(), track.content));
     let mut outgoing = subscription.select(now, track, info)?;
     if subscription.sends_again_as(outgoing.mapping).is_some() {
         outgoing.padding_len = padding_len;

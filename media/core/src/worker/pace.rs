@@ -28,6 +28,7 @@ impl Worker {
         peer.pacer.set_rate(peer.bandwidth.pace_bps(now));
         while let Some(held) = self.peers.get_mut(key).and_then(|peer| peer.pacer.pop(now)) {
             match self.release(now, key, &held, out) {
+                Ok(_) if held.again => self.stats.rtp_retransmitted += 1,
                 Ok(len) => {
                     self.stats.rtp_forwarded += 1;
                     self.stats.rtp_forwarded_bytes += len as u64;
@@ -57,7 +58,13 @@ impl Worker {
         let packet = held.packet(track)?;
         let peer = peers.get_mut(key).ok_or(DropReason::SubscriberNotConnected)?;
         let mut outlet = peer.outlet(now, MediaKind::Video).ok_or(DropReason::SubscriberNotConnected)?;
-        let len = send::send(subscription, &mut outlet, &packet, &held.outgoing, out)?;
+        let len = if held.again {
+            let len = send::retransmit(subscription, &mut outlet, &packet, &held.outgoing, out)?;
+            subscription.history.note_resent(now, held.outgoing.sent.out);
+            len
+        } else {
+            send::send(subscription, &mut outlet, &packet, &held.outgoing, out)?
+        };
         peer.pacer.note(now, len);
         Ok(len)
     }

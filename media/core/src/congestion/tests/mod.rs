@@ -5,6 +5,7 @@ mod hostile;
 mod link;
 
 use super::*;
+use crate::params::Content;
 use crate::virtual_time::start;
 use link::{FEEDBACK_PREFIX_LEN, Link, Shape};
 use rand::rngs::StdRng;
@@ -107,7 +108,7 @@ impl Scenario {
                 let len = (self.owed as usize).clamp(120, PACKET_LEN);
                 self.owed -= len as f64;
                 match self.pacer.as_mut().filter(|pacer| pacer.must_wait(now)) {
-                    Some(pacer) => assert!(pacer.push(len, len)),
+                    Some(pacer) => assert!(pacer.push(len, len, Content::Motion)),
                     None => self.send_video(now, len),
                 }
             }
