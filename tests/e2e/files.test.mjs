@@ -12,8 +12,9 @@ const FILE_BYTES = 10_000_000;
 const BYTES_PER_S = 2_097_152;
 const BURST_BYTES = BYTES_PER_S;
 const SHORTEST_MS = ((FILE_BYTES - BURST_BYTES) / BYTES_PER_S) * 1_000;
-/** On a machine that does other things too; alone it takes a tenth more than the shortest time. */
-const LONGEST_MS = 30_000;
+/** Alone it takes a tenth more than the shortest time. Twice in some 20 runs on a busy machine Firefox had a part of the file after
+ * 30 s, and why is not known: SCTP waits twice as long after each loss of what it sends again (RFC 9260 section 6.3.3). */
+const LONGEST_MS = 75_000;
 
 let host;
 let server;
