@@ -9,6 +9,8 @@ const WINDOW_US: u64 = 500_000;
 const WINDOW_PACKETS: u32 = 60;
 const WINDOW_US_MAX: u64 = 2_000_000;
 const WINDOW_PACKETS_MIN: u32 = 10;
+/// More are not told apart: no path carries so many within a window.
+const PACKETS_MAX: u64 = 1 << 30;
 /// Section 6: losses up to this are of no interest.
 const LOSS_FREE: f64 = 0.04;
 /// Section 6: above this the rate falls, by half of the losses.
@@ -39,11 +41,17 @@ pub(super) struct LossMeter {
 
 impl LossMeter {
     pub(super) fn received(&mut self) {
-        self.received += 1;
+        self.add(1, 0);
     }
 
     pub(super) fn lost(&mut self) {
-        self.lost += 1;
+        self.add(0, 1);
+    }
+
+    /// Of a publisher that skips numbers there can be any number.
+    pub(super) fn add(&mut self, received: u64, lost: u64) {
+        let sum = |before: u32, more: u64| u64::from(before).saturating_add(more).min(PACKETS_MAX) as u32;
+        (self.received, self.lost) = (sum(self.received, received), sum(self.lost, lost));
     }
 
     /// One that was lost came after all.

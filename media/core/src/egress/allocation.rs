@@ -23,6 +23,9 @@ const STAY_DETAIL_MARGIN_PERCENT: u64 = 75;
 const UNCERTAIN_DETAIL_MARGIN_PERCENT: u64 = 30;
 /// The same right after it rose: a larger picture begins with a keyframe, which fills a queue for a moment.
 const SETTLING_MARGIN_PERCENT: u64 = 70;
+/// The same where the path was not seen to be full of late: a rate that rises for a moment says nothing about the path, and the
+/// estimate follows what arrives.
+const FREE_MARGIN_PERCENT: u64 = 70;
 
 /// What could be forwarded of a track, and what it costs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,10 +33,6 @@ pub struct Rung {
     pub layers: LayerLimit,
     pub rate_bps: u64,
 }
-
-/// The same where the path was not seen to be full of late: a rate that rises for a moment says nothing about the path, and the
-/// estimate follows what arrives.
-const FREE_MARGIN_PERCENT: u64 = SETTLING_MARGIN_PERCENT;
 
 /// One subscription that wants bandwidth.
 #[derive(Clone, Debug, Default)]
