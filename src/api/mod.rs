@@ -9,13 +9,15 @@
 //! caller, rate  who is calling, and how often
 //! description   OpenAPI, and a page to browse it
 //! headers       the security headers of every answer
-//! join, api_keys, meetings, occurrences, invitations        one file for each resource
+//! join, entry   into an open room, and by invitation: a token
+//! api_keys, meetings, occurrences, invitations        one file for each resource
 //! ```
 
 mod api_keys;
 mod caller;
 mod creation;
 mod description;
+mod entry;
 mod extract;
 mod headers;
 mod invitations;
@@ -89,7 +91,7 @@ async fn nothing() -> Problem {
 
 /// Routes that ask for no key.
 fn open_routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(join::join)).routes(routes!(invitations::enter))
+    OpenApiRouter::new().routes(routes!(join::join)).routes(routes!(entry::enter))
 }
 
 /// Routes that want a caller.
