@@ -127,8 +127,8 @@ fn vp9(scene: &mut Scene, n: u64, spatial: u8, keyframe: bool) {
     scene.send(0, &Rtp { payload_type: VP9, ssrc: 0x9999, seq, time, extensions, payload: &payload });
 }
 
-#[test]
-fn a_size_left_out_of_a_stream_leaves_no_gap_and_the_picture_ends_where_it_now_ends() {
+/// One sends VP9, another receives it.
+fn vp9_scene() -> Scene {
     let mut scene = Scene::new();
     scene.join();
     scene.join();
@@ -136,6 +136,12 @@ fn a_size_left_out_of_a_stream_leaves_no_gap_and_the_picture_ends_where_it_now_e
     section.codecs = vec![CodecParameters { payload_type: pt(VP9), codec: Codec::Vp9, ..section.codecs[0].clone() }];
     scene.command(Command::SetReceive { peer: scene.peer(0), sections: vec![section] });
     subscribe(&mut scene, 1, 1, 1, send_parameters(OUT, Some(OUT_RTX), &[(VP9, false)]));
+    scene
+}
+
+#[test]
+fn a_size_left_out_of_a_stream_leaves_no_gap_and_the_picture_ends_where_it_now_ends() {
+    let mut scene = vp9_scene();
     let mut all = Vec::new();
     for n in 0..90 {
         for spatial in 0..2 {
@@ -184,13 +190,7 @@ fn a_size_left_out_of_a_stream_leaves_no_gap_and_the_picture_ends_where_it_now_e
 
 #[test]
 fn who_chose_a_smaller_picture_gets_the_larger_one_again_as_soon_as_it_is_wanted() {
-    let mut scene = Scene::new();
-    scene.join();
-    scene.join();
-    let mut section = video(1, &[]);
-    section.codecs = vec![CodecParameters { payload_type: pt(VP9), codec: Codec::Vp9, ..section.codecs[0].clone() }];
-    scene.command(Command::SetReceive { peer: scene.peer(0), sections: vec![section] });
-    subscribe(&mut scene, 1, 1, 1, send_parameters(OUT, Some(OUT_RTX), &[(VP9, false)]));
+    let mut scene = vp9_scene();
     remb(&mut scene, 5_000);
     // Large for a second, small for half a second: nobody who rises and falls so often of a path is let rise again soon.
     let (mut keyframe, mut wanted_since, mut waits) = (true, None, Vec::new());
