@@ -79,9 +79,12 @@ impl<T> Pacer<T> {
         true
     }
 
-    /// As [`Self::push`], for what is missing at the receiver. `false` when it waits already, or too many do.
+    /// As [`Self::push`], for what is missing at the receiver. What waits already waits once.
     pub fn push_resend(&mut self, item: T, len: usize, is_same: impl Fn(&T) -> bool) -> bool {
-        if self.resends.len() >= RESENDS_MAX || self.resends.iter().any(|(waiting, _)| is_same(waiting)) {
+        if self.resends.iter().any(|(waiting, _)| is_same(waiting)) {
+            return true;
+        }
+        if self.resends.len() >= RESENDS_MAX {
             return false;
         }
         self.resends.push_back((item, len));
@@ -218,7 +221,7 @@ mod tests {
         pacer.set_rate(Some(1_000_000));
         pacer.note(t0, LEN);
         assert!(pacer.push(1, LEN, Content::Detail) && pacer.push_resend(0, LEN, |n| *n == 0));
-        assert!(!pacer.push_resend(0, LEN, |n| *n == 0));
+        assert!(pacer.push_resend(0, LEN, |n| *n == 0));
         assert_eq!(pacer.backlog(), ms(20));
         assert_eq!((pacer.pop(t0 + ms(50)), pacer.pop(t0 + ms(50))), (Some(0), Some(1)));
         assert!(pacer.is_empty() && pacer.backlog().is_zero());

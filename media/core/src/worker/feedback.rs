@@ -155,9 +155,9 @@ impl Worker {
         let outgoing = subscription.outgoing_again(sent, &info).ok_or(DropReason::NoPayloadMapping)?;
         if let Some(pacer) = outlet.pacer.as_deref_mut().filter(|_| waits) {
             let is_same = |held: &Held| held.subscription == own && held.outgoing.sent.out == sent.out;
-            pacer.push_resend(Held::again(own, track, &info, outgoing), stored.len(), is_same);
+            let fits = pacer.push_resend(Held::again(own, track, &info, outgoing), stored.len(), is_same);
             self.schedule_release(now, key);
-            return Ok(0);
+            return if fits { Ok(0) } else { Err(DropReason::PacerFull) };
         }
         let mut len = send::retransmit(subscription, &mut outlet, &packet, &outgoing, out)?;
         subscription.history.note_resent(now, sent.out);
@@ -176,8 +176,8 @@ impl Worker {
     fn handle_keyframe_request(&mut self, now: Instant, key: PeerKey, media: Ssrc, out: &mut SendBatch) {
         let Some(own) = self.subscription_by_ssrc(key, media) else { return };
         let Some(subscription) = self.subscriptions.get(own) else { return };
-        // One that is on its way need not be followed by another, which would wait behind it.
-        // Nor is one that has what is missing on its way.
+        // One that is on its way need not be followed by another, which would wait behind it; nor is one needed while what is
+        // missing is on its way.
         let is_part =
             |held: &Held| held.subscription == own && (held.again || Some(held.time()) == subscription.keyframe_time);
         if self.peers.get(key).is_some_and(|peer| peer.pacer.holds(is_part)) {
