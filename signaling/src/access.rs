@@ -62,6 +62,14 @@ impl ApiKeys {
         Ok(claims)
     }
 
+    /// A key for another purpose, which `context` names, derived from the secret of [`ApiKeys::signing_key`]
+    /// (HMAC-SHA256, RFC 2104).
+    pub fn derive(&self, context: &str) -> Option<[u8; 32]> {
+        let secret = &self.secrets[self.signing_key()?];
+        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret.as_bytes());
+        aws_lc_rs::hmac::sign(&key, context.as_bytes()).as_ref().try_into().ok()
+    }
+
     /// Signs `claims` with [`ApiKeys::signing_key`], valid from `now` for `ttl`. `iss`, `nbf` and `exp` of `claims` are
     /// replaced.
     pub fn sign(&self, claims: &Claims, now: SystemTime, ttl: Duration) -> Result<String, SignError> {

@@ -1,12 +1,13 @@
-//! Authentication of a request: an API key becomes a [`Caller`], within the rate of that key. Requests without a valid key
-//! are counted by address, so that guessing is slow and loud callers do not drown the others.
+//! Authentication of a request: an API key, or the token that somebody has of a meeting they came to by invitation, becomes a
+//! [`Caller`], within the rate of that caller. Requests that prove nothing are counted by address, so that guessing is slow
+//! and loud callers do not drown the others.
 
 use super::Api;
 use super::problem::{Code, Problem};
 use super::rate::{Limiter, Policy};
-use crate::identity::api_key::ApiKeySecret;
-use crate::identity::{Caller, Subject};
-use crate::ids::ApiKeyId;
+use crate::identity::api_key::{ApiKeySecret, SealKey};
+use crate::identity::{Caller, Invitee, Subject};
+use crate::ids::{InvitationId, MeetingId};
 use crate::moment::Moment;
 use crate::store::StoreError;
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
@@ -16,21 +17,24 @@ use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A hospital's own system that copies a day's lists stays below this; a script that has run away does not.
-const KEY_POLICY: Policy = Policy { name: "key", quota: 1_200, window: Duration::from_secs(60) };
+const CALLER_POLICY: Policy = Policy { name: "caller", quota: 1_200, window: Duration::from_secs(60) };
+/// Keeps the keys for sealing apart from whatever else is derived from the server's own secret.
+const SEAL_CONTEXT: &str = "consilium seals an answer for an invitation";
 /// Requests of an address that prove nothing: typing errors, not attempts.
 const STRANGER_POLICY: Policy = Policy { name: "address", quota: 60, window: Duration::from_secs(60) };
 
 pub(super) struct Limits {
-    keys: Limiter<ApiKeyId>,
+    /// By the name of the subject.
+    callers: Limiter<String>,
     strangers: Limiter<IpAddr>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { keys: Limiter::new(KEY_POLICY), strangers: Limiter::new(STRANGER_POLICY) }
+        Self { callers: Limiter::new(CALLER_POLICY), strangers: Limiter::new(STRANGER_POLICY) }
     }
 }
 
@@ -38,15 +42,14 @@ impl Default for Limits {
 pub(super) async fn authenticate(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     match caller(&api, request.headers()).await {
         Ok(caller) => {
-            let Subject::ApiKey(id) = &caller.subject;
-            let verdict = api.limits.keys.take(id, Instant::now());
+            let verdict = api.limits.callers.take(&caller.subject.as_str().to_owned(), Instant::now());
             let mut response = if verdict.is_allowed {
                 request.extensions_mut().insert(caller);
                 next.run(request).await
             } else {
                 Problem::new(Code::TooManyRequests).retry_after(verdict.reset_seconds).into_response()
             };
-            api.limits.keys.describe(verdict, response.headers_mut());
+            api.limits.callers.describe(verdict, response.headers_mut());
             response
         }
         Err(Refused::Stranger) => stranger(&api, &request),
@@ -93,7 +96,14 @@ enum Refused {
 }
 
 async fn caller(api: &Api, headers: &HeaderMap) -> Result<Caller, Refused> {
-    let presented = bearer(headers).and_then(ApiKeySecret::parse).ok_or(Refused::Stranger)?;
+    let presented = bearer(headers).ok_or(Refused::Stranger)?;
+    match ApiKeySecret::parse(presented) {
+        Some(key) => key_holder(api, &key).await,
+        None => invitee(api, presented).await,
+    }
+}
+
+async fn key_holder(api: &Api, presented: &ApiKeySecret) -> Result<Caller, Refused> {
     let key = match api.store.api_key(presented.id()).await {
         Ok(key) => key,
         Err(StoreError::NotFound) => return Err(Refused::Stranger),
@@ -104,6 +114,24 @@ async fn caller(api: &Api, headers: &HeaderMap) -> Result<Caller, Refused> {
         return Err(Refused::Stranger);
     }
     Ok(Caller { subject: Subject::ApiKey(key.id), scopes: key.scopes, seal_key: presented.seal_key() })
+}
+
+/// The token says only whose it is: what they may do, the invitation says as it is now.
+async fn invitee(api: &Api, token: &str) -> Result<Caller, Refused> {
+    let claims = api.keys.verify(token, SystemTime::now()).map_err(|_| Refused::Stranger)?;
+    let meeting = claims.join_room().ok().and_then(MeetingId::parse).ok_or(Refused::Stranger)?;
+    let id = InvitationId::parse(&claims.identity).ok_or(Refused::Stranger)?;
+    let invitation = match api.store.invitation(&id).await {
+        Ok(invitation) => invitation,
+        Err(StoreError::NotFound) => return Err(Refused::Stranger),
+        Err(error) => return Err(Refused::Store(error)),
+    };
+    if invitation.meeting != meeting || invitation.check_link(Moment::now()).is_err() {
+        return Err(Refused::Stranger);
+    }
+    let seal_key = api.keys.derive(&format!("{SEAL_CONTEXT}\0{id}")).ok_or(Refused::Stranger)?;
+    let subject = Subject::Invitee(Invitee { invitation: id, meeting, role: invitation.role });
+    Ok(Caller { subject, scopes: Vec::new(), seal_key: SealKey::from_bytes(seal_key) })
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -14,7 +14,8 @@ use utoipa::{PartialSchema, ToSchema};
 const STYLE: &str = include_str!("description.css");
 const TITLE: &str = "Consilium API";
 const INTRODUCTION: &str = "Schedule meetings, invite people and follow what happens. Send an API key as \
-     `Authorization: Bearer ck_…`; make the first one with `consilium api-key create`. Refusals are problem details (RFC 9457) \
+     `Authorization: Bearer ck_…`; make the first one with `consilium api-key create`. People in a meeting send their token of it \
+     instead, and act there by their role as it is at that moment. Refusals are problem details (RFC 9457) \
      with a stable `code`. Lists come in pages: send `next` of one page as `cursor` for the following one. A change needs \
      `If-Match` with the ETag of what you read. Send an `Idempotency-Key` with whatever creates, and the same request may be \
      sent again within 24 hours without creating twice.";
@@ -26,7 +27,8 @@ const EVERYWHERE: &[(&str, &str)] = &[
     ("500", "The server failed."),
     ("503", "The server is busy, or its database cannot be reached."),
 ];
-const WITH_CALLER: &[(&str, &str)] = &[("401", "No valid API key."), ("403", "The API key lacks the scope.")];
+const WITH_CALLER: &[(&str, &str)] =
+    &[("401", "No valid API key or token."), ("403", "The caller lacks the scope or the role.")];
 const WITH_BODY: &[(&str, &str)] = &[
     ("413", "The body is too large."),
     ("415", "The body is not application/json."),

@@ -128,7 +128,7 @@ async fn list(
     Path(id): Path<MeetingId>,
     Query(query): Query<PageQuery>,
 ) -> Result<impl IntoResponse, Problem> {
-    may(&caller, Action::ReadMeetings)?;
+    may(&caller, Action::ReadPeople(&id))?;
     let after: Option<InvitationId> =
         query.cursor.as_deref().map(|cursor| read_cursor(id.as_str(), cursor)).transpose()?;
     api.store.meeting(&id).await?;

@@ -278,7 +278,7 @@ async fn get(
     Known(caller): Known,
     Path(id): Path<MeetingId>,
 ) -> Result<impl IntoResponse, Problem> {
-    may(&caller, Action::ReadMeetings)?;
+    may(&caller, Action::Attend(&id))?;
     let meeting = api.store.meeting(&id).await?;
     Ok((etag(meeting.version), axum::Json(Shown::from(meeting))))
 }

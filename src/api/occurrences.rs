@@ -75,7 +75,7 @@ async fn list(
     Path(id): Path<MeetingId>,
     Query(window): Query<WindowQuery>,
 ) -> Result<impl IntoResponse, Problem> {
-    may(&caller, Action::ReadMeetings)?;
+    may(&caller, Action::Attend(&id))?;
     if window.to <= window.from || window.to.since(window.from) > WINDOW_MAX {
         return Err(
             Problem::new(Code::InvalidQuery).with_detail("The window ends after it begins, and within 400 days.")

@@ -52,8 +52,10 @@ codes! {
     InvalidQuery = BAD_REQUEST, "invalid_query", "The query of the request holds a parameter that is unknown or of the wrong form.";
     InvalidHeader = BAD_REQUEST, "invalid_header", "A header of the request is not of the right form.";
     InvalidJson = BAD_REQUEST, "invalid_json", "The body of the request is not JSON.";
-    Unauthenticated = UNAUTHORIZED, "unauthenticated", "Send a valid API key as \"Authorization: Bearer ck_…\".";
-    MissingScope = FORBIDDEN, "missing_scope", "This API key may not do that.";
+    Unauthenticated = UNAUTHORIZED, "unauthenticated", "Send a valid API key, or your token of the meeting, as \"Authorization: Bearer …\".";
+    MissingScope = FORBIDDEN, "missing_scope", "This caller may not do that.";
+    NotHost = FORBIDDEN, "not_host", "Only the meeting's chair and coordinators may do that.";
+    NotChair = FORBIDDEN, "not_chair", "Only the meeting's chair may do that, from within the meeting.";
     RoomsClosed = FORBIDDEN, "rooms_closed", "This meeting needs an invitation link. Ask the host for one.";
     NotFound = NOT_FOUND, "not_found", "There is nothing here.";
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method_not_allowed", "This resource does not know that method.";
@@ -176,7 +178,10 @@ impl From<identity::Refusal> for Problem {
     fn from(refusal: identity::Refusal) -> Self {
         match refusal {
             identity::Refusal::MissingScope(scope) => Self::new(Code::MissingScope)
-                .with_detail(format!("This API key lacks the scope {}.", Scope::name(scope))),
+                .with_detail(format!("This caller lacks the scope {}.", Scope::name(scope))),
+            identity::Refusal::OtherMeeting => Code::NotFound.into(),
+            identity::Refusal::NotHost => Code::NotHost.into(),
+            identity::Refusal::NotChair => Code::NotChair.into(),
         }
     }
 }

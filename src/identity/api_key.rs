@@ -97,6 +97,11 @@ impl SecretHash {
 pub struct SealKey([u8; 32]);
 
 impl SealKey {
+    /// From what is a secret of full entropy, or was derived from one.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// AES-256-GCM with a random nonce, which is safe for the few thousand answers that one caller has sealed at a time.
     /// `context` is bound to the result.
     pub fn seal(&self, context: &str, plain: &[u8]) -> Option<String> {

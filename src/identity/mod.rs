@@ -10,7 +10,8 @@ mod permission;
 
 pub use permission::{Action, Refusal, Scope, may};
 
-use crate::ids::ApiKeyId;
+use crate::ids::{ApiKeyId, InvitationId, MeetingId};
+use crate::meetings::invitation::Role;
 use api_key::SealKey;
 
 /// Somebody who proved who they are.
@@ -25,6 +26,15 @@ pub struct Caller {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Subject {
     ApiKey(ApiKeyId),
+    Invitee(Invitee),
+}
+
+/// Somebody who came into a meeting by invitation, as the invitation is now: a role that was taken away is gone at once.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Invitee {
+    pub invitation: InvitationId,
+    pub meeting: MeetingId,
+    pub role: Role,
 }
 
 impl Subject {
@@ -32,6 +42,7 @@ impl Subject {
     pub fn as_str(&self) -> &str {
         match self {
             Self::ApiKey(id) => id.as_str(),
+            Self::Invitee(invitee) => invitee.invitation.as_str(),
         }
     }
 }

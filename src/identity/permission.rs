@@ -1,6 +1,8 @@
 //! What a caller may do: scopes on one side, actions on the other, and one pure function between them.
 
-use super::Caller;
+use super::{Caller, Invitee, Subject};
+use crate::ids::MeetingId;
+use crate::meetings::invitation::Role;
 use serde::{Deserialize, Serialize};
 
 /// What an API key is good for.
@@ -48,23 +50,47 @@ pub enum Action<'a> {
     RevokeKey,
     /// Make one with these scopes: nobody gives away what they do not have.
     CreateKey(&'a [Scope]),
+    /// See what happens in one meeting.
+    Attend(&'a MeetingId),
+    /// Read who is invited to one meeting, addresses included.
+    ReadPeople(&'a MeetingId),
+    /// Run one meeting, as its hosts do.
+    Host(&'a MeetingId),
+    /// Decide what a meeting's chair answers for in person. No key can.
+    Chair(&'a MeetingId),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
     /// The caller lacks this scope.
     MissingScope(Scope),
+    /// People in a meeting may do nothing outside it, and do not learn what else there is.
+    OtherMeeting,
+    /// Only hosts may.
+    NotHost,
+    /// Only the chair may, as somebody in the meeting.
+    NotChair,
 }
 
 /// The only place that decides.
 pub fn may(caller: &Caller, action: Action<'_>) -> Result<(), Refusal> {
+    match &caller.subject {
+        Subject::ApiKey(_) => key_may(caller, action),
+        Subject::Invitee(invitee) => invitee_may(invitee, action),
+    }
+}
+
+fn key_may(caller: &Caller, action: Action<'_>) -> Result<(), Refusal> {
     let needs = |scope: Scope| match caller.scopes.contains(&scope) {
         true => Ok(()),
         false => Err(Refusal::MissingScope(scope)),
     };
     match action {
-        Action::ReadMeetings => needs(Scope::MeetingsWrite).or_else(|_| needs(Scope::MeetingsRead)),
-        Action::WriteMeetings => needs(Scope::MeetingsWrite),
+        Action::ReadMeetings | Action::Attend(_) | Action::ReadPeople(_) => {
+            needs(Scope::MeetingsWrite).or_else(|_| needs(Scope::MeetingsRead))
+        }
+        Action::WriteMeetings | Action::Host(_) => needs(Scope::MeetingsWrite),
+        Action::Chair(_) => Err(Refusal::NotChair),
         Action::ReadKeys | Action::RevokeKey => needs(Scope::KeysAdmin),
         Action::CreateKey(scopes) => {
             needs(Scope::KeysAdmin)?;
@@ -73,11 +99,29 @@ pub fn may(caller: &Caller, action: Action<'_>) -> Result<(), Refusal> {
     }
 }
 
+fn invitee_may(invitee: &Invitee, action: Action<'_>) -> Result<(), Refusal> {
+    let (meeting, allowed, refusal) = match action {
+        Action::Attend(meeting) => (meeting, true, Refusal::OtherMeeting),
+        Action::ReadPeople(meeting) | Action::Host(meeting) => (meeting, invitee.role.is_host(), Refusal::NotHost),
+        Action::Chair(meeting) => (meeting, invitee.role == Role::Chair, Refusal::NotChair),
+        Action::ReadMeetings => return Err(Refusal::MissingScope(Scope::MeetingsRead)),
+        Action::WriteMeetings => return Err(Refusal::MissingScope(Scope::MeetingsWrite)),
+        Action::ReadKeys | Action::RevokeKey | Action::CreateKey(_) => {
+            return Err(Refusal::MissingScope(Scope::KeysAdmin));
+        }
+    };
+    match (*meeting == invitee.meeting, allowed) {
+        (false, _) => Err(Refusal::OtherMeeting),
+        (true, false) => Err(refusal),
+        (true, true) => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::identity::{Subject, api_key::ApiKeySecret};
-    use crate::ids::ApiKeyId;
+    use crate::ids::{ApiKeyId, InvitationId};
     use crate::moment::Moment;
 
     fn caller(scopes: &[Scope]) -> Caller {
@@ -88,7 +132,12 @@ mod tests {
     #[test]
     fn each_action_needs_its_scope_and_no_other_does() {
         use Scope::{KeysAdmin, MeetingsRead, MeetingsWrite};
-        let table: [(Action<'_>, &[&[Scope]]); 6] = [
+        let meeting = MeetingId::new(Moment::from_ms(0));
+        let table: [(Action<'_>, &[&[Scope]]); 10] = [
+            (Action::Attend(&meeting), &[&[MeetingsRead], &[MeetingsWrite]]),
+            (Action::ReadPeople(&meeting), &[&[MeetingsRead], &[MeetingsWrite]]),
+            (Action::Host(&meeting), &[&[MeetingsWrite]]),
+            (Action::Chair(&meeting), &[]),
             (Action::ReadMeetings, &[&[MeetingsRead], &[MeetingsWrite]]),
             (Action::WriteMeetings, &[&[MeetingsWrite]]),
             (Action::ReadKeys, &[&[KeysAdmin]]),
@@ -106,6 +155,27 @@ mod tests {
                     .collect();
                 let expected = enough.iter().any(|set| set.iter().all(|scope| scopes.contains(scope)));
                 assert_eq!(may(&caller(&scopes), action).is_ok(), expected, "{action:?} with {scopes:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn people_in_a_meeting_act_there_by_their_role_and_nowhere_else() {
+        let (own, other) = (MeetingId::new(Moment::from_ms(0)), MeetingId::new(Moment::from_ms(0)));
+        for role in Role::ALL {
+            let invitation = InvitationId::new(Moment::from_ms(0));
+            let subject = Subject::Invitee(Invitee { invitation, meeting: own.clone(), role });
+            // Scopes are for keys: with all of them it would be no different.
+            let caller = Caller { subject, ..caller(&Scope::ALL) };
+            assert_eq!(may(&caller, Action::Attend(&own)), Ok(()));
+            assert_eq!(may(&caller, Action::ReadPeople(&own)).is_ok(), role.is_host(), "{role:?}");
+            assert_eq!(may(&caller, Action::Host(&own)).is_ok(), role.is_host(), "{role:?}");
+            assert_eq!(may(&caller, Action::Chair(&own)).is_ok(), role == Role::Chair, "{role:?}");
+            for action in [Action::Attend(&other), Action::Host(&other), Action::Chair(&other)] {
+                assert_eq!(may(&caller, action), Err(Refusal::OtherMeeting), "{role:?}");
+            }
+            for action in [Action::ReadMeetings, Action::WriteMeetings, Action::ReadKeys, Action::CreateKey(&[])] {
+                assert!(matches!(may(&caller, action), Err(Refusal::MissingScope(_))), "{role:?}");
             }
         }
     }

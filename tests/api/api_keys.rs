@@ -257,8 +257,8 @@ async fn a_caller_hears_what_is_left_and_a_stranger_is_slowed_down() {
     let server = Server::closed().await;
     let admin = admin(&server).await;
     let first = server.http(&Request::get(PATH).bearer(&admin)).await;
-    assert_eq!(first.header("ratelimit-policy"), "\"key\";q=1200;w=60");
-    assert!(first.header("ratelimit").starts_with("\"key\";r=1199;"), "{}", first.header("ratelimit"));
+    assert_eq!(first.header("ratelimit-policy"), "\"caller\";q=1200;w=60");
+    assert!(first.header("ratelimit").starts_with("\"caller\";r=1199;"), "{}", first.header("ratelimit"));
     let mut statuses = Vec::new();
     for _ in 0..70 {
         let answer = server.http(&Request::get(PATH).bearer("ck_wrong")).await;

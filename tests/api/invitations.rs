@@ -237,3 +237,43 @@ async fn invitations_are_listed_changed_and_bounded() {
         server.stop().await;
     }
 }
+
+#[tokio::test]
+async fn people_in_a_meeting_read_it_with_their_token_by_their_role_of_this_moment() {
+    for (database, server) in Server::on_each().await {
+        let key = server.api_key(&[Scope::MeetingsWrite]).await;
+        let (own, _) = meeting(&server, &key, "nobody").await;
+        let (other, _) = meeting(&server, &key, "nobody").await;
+        let (own_path, other_path) =
+            (format!("{PATH}/{}", own["id"].as_str().unwrap()), format!("{PATH}/{}", other["id"].as_str().unwrap()));
+        let people = format!("{own_path}/invitations");
+        let (invitation, tag) = invite(&server, &key, &own, json!({"name": "Dr One", "role": "chair"})).await;
+        let entered = server.http(&Request::json("POST", ENTER, &link(&invitation))).await.json();
+        let token = entered["token"].as_str().unwrap();
+        let asked = async |path: &str, token: &str| {
+            let answer = server.http(&Request::get(path).bearer(token)).await;
+            (answer.status, answer.problem())
+        };
+        done(&server, Request::get(&own_path), token, 200).await;
+        done(&server, Request::get(&people), token, 200).await;
+        // There is nothing else, not even a hint of it.
+        assert_eq!(asked(&other_path, token).await, (404, "not_found".into()), "{}", database.name);
+        assert_eq!(asked(PATH, token).await, (403, "missing_scope".into()));
+        let edited = format!("{}A", &token[..token.len() - 1]);
+        assert_eq!(asked(&own_path, &edited).await, (401, "unauthenticated".into()));
+
+        // The token still says chair; the invitation does not.
+        let one = format!("/api/v1/invitations/{}", invitation["id"].as_str().unwrap());
+        let change = json!({"role": "observer"});
+        let (_, tag) = done(&server, Request::json("PATCH", &one, &change).header("If-Match", &tag), &key, 200).await;
+        assert_eq!(asked(&people, token).await, (403, "not_host".into()));
+        done(&server, Request::get(&own_path), token, 200).await;
+        done(&server, Request::delete(&one).header("If-Match", &tag), &key, 204).await;
+        assert_eq!(asked(&own_path, token).await, (401, "unauthenticated".into()), "{}", database.name);
+        // A token of the host's own making names nobody who was invited.
+        let claims = Claims { identity: "dr-two".into(), ..claims(&server, &entered) };
+        let made = server.app.keys().sign(&claims, SystemTime::now(), crate::harness::MINUTE).unwrap();
+        assert_eq!(asked(&own_path, &made).await, (401, "unauthenticated".into()));
+        server.stop().await;
+    }
+}
