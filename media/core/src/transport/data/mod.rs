@@ -3,6 +3,7 @@
 //! Takes and gives SCTP packets, which the transport carries inside DTLS. Knows nothing of what the messages mean.
 
 mod association;
+mod backlog;
 mod dcep;
 mod inbound;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use crate::limits::{
 };
 use crate::params::DtlsRole;
 use association::Sctp;
+use backlog::{Backlog, Waiting};
 use bytes::Bytes;
 use dcep::{ChannelType, LABEL_LEN_MAX, Message, Retransmission};
 use inbound::{Flood, Inbound};
@@ -79,40 +81,6 @@ struct Channel {
     label: String,
     phase: ChannelPhase,
     backlog: Backlog,
-}
-
-/// Messages and bytes that wait on all channels of one kind.
-#[derive(Default)]
-struct Waiting {
-    messages: usize,
-    bytes: usize,
-}
-
-/// Lengths of the messages of one channel that the peer has not acknowledged, oldest first.
-#[derive(Default)]
-struct Backlog {
-    messages: VecDeque<usize>,
-    bytes: usize,
-}
-
-impl Backlog {
-    fn push(&mut self, len: usize) {
-        self.messages.push_back(len);
-        self.bytes += len;
-    }
-
-    /// The engine was acknowledged, or gave up on, so many bytes.
-    fn release(&mut self, mut bytes: usize) {
-        self.bytes = self.bytes.saturating_sub(bytes);
-        while let Some(oldest) = self.messages.front_mut() {
-            if *oldest > bytes {
-                *oldest -= bytes;
-                return;
-            }
-            bytes -= *oldest;
-            self.messages.pop_front();
-        }
-    }
 }
 
 pub(super) struct DataChannels {
