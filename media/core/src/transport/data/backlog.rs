@@ -1,5 +1,6 @@
-//! What waits for the peer, in messages and bytes. Knows no message.
+//! What waits for the peer, in messages and bytes, and whether that is so much that senders should wait. Knows no message.
 
+use crate::limits::{DATA_BEHIND_BYTES, DATA_CAUGHT_UP_BYTES};
 use std::collections::VecDeque;
 
 /// Messages and bytes that wait on all channels of one kind.
@@ -36,9 +37,38 @@ impl Backlog {
     }
 }
 
+/// Where a peer is in taking the reliable bytes that wait for it. The two thresholds lie apart, so that senders are not told
+/// to wait and to go on by turns with each packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Pace {
+    #[default]
+    Abreast,
+    Behind,
+}
+
+impl Pace {
+    pub(super) fn after(self, waiting_bytes: usize) -> Self {
+        match self {
+            Self::Abreast if waiting_bytes > DATA_BEHIND_BYTES => Self::Behind,
+            Self::Behind if waiting_bytes <= DATA_CAUGHT_UP_BYTES => Self::Abreast,
+            unchanged => unchanged,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_peer_falls_behind_at_one_threshold_and_has_caught_up_at_a_lower_one() {
+        let between = DATA_BEHIND_BYTES.midpoint(DATA_CAUGHT_UP_BYTES);
+        for pace in [Pace::Abreast, Pace::Behind] {
+            assert_eq!(pace.after(between), pace);
+            assert_eq!(pace.after(DATA_BEHIND_BYTES + 1), Pace::Behind);
+            assert_eq!(pace.after(DATA_CAUGHT_UP_BYTES), Pace::Abreast);
+        }
+    }
 
     #[test]
     fn released_bytes_finish_the_oldest_messages_first() {
