@@ -3,10 +3,12 @@
 
 mod error;
 mod load;
+mod public_url;
 mod validate;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use load::{CONFIG_FILE_VARIABLE, ENVIRONMENT_PREFIX, Loaded, Overrides, load};
+pub use public_url::PublicUrl;
 
 use crate::store::Place;
 use consilium_media_net::{COALESCE_DEFAULT, NICE_DEFAULT, SOCKET_BUFFER_BYTES_DEFAULT, UDP_PORT_BASE_DEFAULT};
@@ -47,6 +49,8 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// Connections served at once; more wait in the kernel's backlog. WebSockets leave this count once upgraded.
     pub connections_max: usize,
+    /// How browsers reach this server: `https://meet.example.org`. Absent: as they call it.
+    pub public_url: Option<PublicUrl>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -152,7 +156,7 @@ impl Default for Config {
             data_dir: PathBuf::from("./data"),
             open_rooms: None,
             api: ApiConfig::default(),
-            http: HttpConfig { listen: loopback(8080), connections_max: 4_096 },
+            http: HttpConfig { listen: loopback(8080), connections_max: 4_096, public_url: None },
             ops: OpsConfig { listen: loopback(9091) },
             media: MediaSettings {
                 workers: 0,

@@ -4,6 +4,7 @@
 
 mod api_keys;
 mod backup;
+mod browser;
 mod databases;
 mod described;
 mod exposition;
@@ -11,7 +12,10 @@ mod harness;
 mod invitations;
 mod killed;
 mod meetings;
+mod ownership;
 mod sentinels;
+mod session;
 mod store;
 mod surface;
+mod users;
 mod walk;
