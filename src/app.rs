@@ -5,6 +5,7 @@ use crate::assets;
 use crate::config::{Config, CredentialSource};
 use crate::credentials::{self, CredentialsError};
 use crate::http::{HttpServer, ListenError, Listener};
+use crate::oidc::ProvidersError;
 use crate::ops::{self, Readiness};
 use crate::store::{Store, StoreError};
 use axum::Router;
@@ -38,6 +39,8 @@ pub enum AppError {
     Identity(#[from] IdentityError),
     #[error("cannot open the database: {0}")]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Providers(#[from] ProvidersError),
     #[error("cannot stop the media server: {0}")]
     Stop(#[from] tokio::task::JoinError),
 }
@@ -62,6 +65,7 @@ impl App {
         let keys = Arc::new(credentials::resolve(config)?);
         let entry = if config.open_rooms() { Entry::Open } else { Entry::ByToken };
         announce(config, entry);
+        let sign_in = SignIn::new(config)?;
         let http = Listener::bind("pages, API and WebSocket", config.http.listen).await?;
         let ops = Listener::bind("operations", config.ops.listen).await?;
         let store = Store::open(&config.store_place()).await?;
@@ -75,7 +79,7 @@ impl App {
         let readiness = Readiness::default();
         let sources = ops::Sources { media: handle, rooms: rooms.clone() };
         let ops = ops.serve(ops::router(sources, readiness.clone(), store.clone()), OPS_CONNECTIONS_MAX);
-        let api = api::router(store.clone(), keys.clone(), entry, SignIn::new(config));
+        let api = api::router(store.clone(), keys.clone(), entry, sign_in);
         let http = http.serve(routes(rooms.clone(), keys.clone(), api), config.http.connections_max);
         readiness.set(true);
         tracing::info!(http = %http_addr, ops = %ops_addr, version = env!("CARGO_PKG_VERSION"), "the server is ready");

@@ -70,6 +70,15 @@ pub(super) fn slow_down(api: &Api, peer: SocketAddr, problem: Problem) -> Respon
     refuse(api, Some(peer.ip()), problem)
 }
 
+/// Counts somebody who failed, where the answer is not a refusal of this kind.
+pub(super) fn count_failure(api: &Api, peer: SocketAddr) -> Result<(), Problem> {
+    let verdict = api.limits.strangers.take(&network(Some(peer.ip())), Instant::now());
+    match verdict.is_allowed {
+        true => Ok(()),
+        false => Err(Problem::new(Code::TooManyRequests).retry_after(verdict.reset_seconds)),
+    }
+}
+
 fn refuse(api: &Api, address: Option<IpAddr>, problem: Problem) -> Response {
     let verdict = api.limits.strangers.take(&network(address), Instant::now());
     let problem = if verdict.is_allowed {

@@ -13,10 +13,12 @@
 //! cookies, own_pages    what browsers keep, and whether a request comes from our own pages
 //! sign_in       attempts to sign in, sessions that begin, sessions that are found again
 //! join, entry   into an open room, and by invitation: a token
+//! oidc, backchannel     signing in with an identity provider, and a provider's word that somebody signed out
 //! api_keys, meetings, occurrences, invitations, session, users        one file for each resource
 //! ```
 
 mod api_keys;
+mod backchannel;
 mod caller;
 mod cookies;
 mod creation;
@@ -28,6 +30,7 @@ mod invitations;
 mod join;
 mod meetings;
 mod occurrences;
+mod oidc;
 mod own_pages;
 mod ownership;
 mod page;
@@ -102,7 +105,12 @@ async fn nothing() -> Problem {
 
 /// Routes that ask for no key.
 fn open_routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(join::join)).routes(routes!(entry::enter)).merge(session::open_router())
+    OpenApiRouter::new()
+        .routes(routes!(join::join))
+        .routes(routes!(entry::enter))
+        .merge(session::open_router())
+        .merge(oidc::router())
+        .merge(backchannel::router())
 }
 
 /// Routes that want a caller.

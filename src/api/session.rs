@@ -26,7 +26,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// Who is signed in must not be told to the next user of a cache.
-const UNCACHED: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
+pub(super) const UNCACHED: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// Routes for those who have no session yet.
 pub(super) fn open_router() -> OpenApiRouter<Api> {
@@ -66,7 +66,7 @@ struct ProviderShown {
 }
 
 impl Shown {
-    fn new(_api: &Api, user: Option<User>) -> Self {
+    fn new(api: &Api, user: Option<User>) -> Self {
         let user = user.map(|user| SignedInUser {
             provider: user.provider().cloned(),
             id: user.id,
@@ -75,7 +75,10 @@ impl Shown {
             organisation: user.organisation,
             role: user.role,
         });
-        Self { user, providers: Vec::new() }
+        let providers = api.sign_in.providers.iter();
+        let providers =
+            providers.map(|provider| ProviderShown { id: provider.id().clone(), name: provider.name().into() });
+        Self { user, providers: providers.collect() }
     }
 }
 
@@ -130,7 +133,7 @@ async fn admit(
         found => Some(found?),
     };
     if let Some(refusal) = api.sign_in.verify(user.as_ref(), &attempt.password).await? {
-        record_refusal(api, user.as_ref(), refusal).await?;
+        record_refusal(api, user.as_ref().map(|user| &user.id), None, refusal.word()).await?;
         return Err(Code::SignInFailed.into());
     }
     let now = Moment::now();
@@ -211,7 +214,7 @@ async fn change_password(
     // Who found a browser open must not learn the password by guessing here.
     api.sign_in.count(&login, peer)?;
     if let Some(refusal) = api.sign_in.verify(Some(&user), &change.current_password).await? {
-        record_refusal(&api, Some(&user), refusal).await?;
+        record_refusal(&api, Some(&user.id), None, refusal.word()).await?;
         return Err(Code::SignInFailed.into());
     }
     let hash = api.sign_in.hash(password).await?;

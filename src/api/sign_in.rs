@@ -8,10 +8,12 @@ use super::own_pages::Site;
 use super::problem::{Code, Problem};
 use super::rate::{Limiter, Policy};
 use crate::config::Config;
-use crate::identity::account::{Login, Proof, User};
+use crate::identity::account::{Login, Proof, ProviderId, User};
 use crate::identity::password::{Password, PasswordHash};
 use crate::identity::session::{ABSOLUTE, Origin, Session, SessionSecret};
+use crate::ids::UserId;
 use crate::moment::Moment;
+use crate::oidc::{Providers, ProvidersError};
 use crate::store::audit::{Detail, NewEntry};
 use crate::store::{StoreError, Write};
 use axum::http::{HeaderMap, HeaderValue};
@@ -28,12 +30,13 @@ const ACCOUNT_POLICY: Policy = Policy { name: "account", quota: 100, window: Dur
 
 pub struct SignIn {
     pub(super) site: Site,
+    pub(super) providers: Providers,
     hashing: Semaphore,
     places: Limiter<(IpAddr, Login)>,
     accounts: Limiter<Login>,
 }
 
-/// Why somebody is not who they say, for the audit log alone.
+/// Why somebody who tried a password is not let in, for the audit log alone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Refusal {
     UnknownLogin,
@@ -42,7 +45,7 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    const fn word(self) -> &'static str {
+    pub(super) const fn word(self) -> &'static str {
         match self {
             Self::UnknownLogin => "unknown_login",
             Self::WrongPassword => "wrong_password",
@@ -52,19 +55,20 @@ impl Refusal {
 }
 
 impl SignIn {
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config) -> Result<Self, ProvidersError> {
         let public_url = config.http.public_url.clone();
         let is_secure = match &public_url {
             Some(url) => url.is_secure(),
             // A server that others reach without TLS gets no session from their browsers, rather than one in the clear.
             None => !config.http.listen.ip().is_loopback(),
         };
-        Self {
+        Ok(Self {
             site: Site { public_url, is_secure },
+            providers: Providers::new(config)?,
             hashing: Semaphore::new(HASHES_MAX),
             places: Limiter::new(PLACE_POLICY),
             accounts: Limiter::new(ACCOUNT_POLICY),
-        }
+        })
     }
 
     /// Counts an attempt, whether or not there is such an account.
@@ -163,10 +167,16 @@ impl SignIn {
 }
 
 /// Writes down that somebody was not let in. Whom they claimed to be stands there only where there is such a user.
-pub(super) async fn record_refusal(api: &Api, user: Option<&User>, refusal: Refusal) -> Result<(), Problem> {
+pub(super) async fn record_refusal(
+    api: &Api,
+    user: Option<&UserId>,
+    provider: Option<&ProviderId>,
+    reason: &'static str,
+) -> Result<(), Problem> {
     let mut write = api.store.write().await?;
-    let subject = user.map_or("unknown", |user| user.id.as_str());
-    let details = [("reason", Detail::Word(refusal.word()))];
+    let by = provider.map_or(Detail::Word("password"), |provider| Detail::Id(provider.into()));
+    let details = [("by", by), ("reason", Detail::Word(reason))];
+    let subject = user.map_or("unknown", UserId::as_str);
     let entry = NewEntry { actor: "stranger", action: "session.refused", subject, details: &details };
     write.append_audit(Moment::now(), &entry).await?;
     Ok(write.commit().await?)

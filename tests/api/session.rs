@@ -70,8 +70,8 @@ async fn a_wrong_name_and_a_wrong_password_look_the_same() {
         assert_eq!(browser.sign_in(&server, "\u{430}nn", PASSWORD).await.problem(), "invalid_body");
         let log = server.app.store().audit_after(0).await.unwrap();
         let refusals: Vec<_> = log.iter().map(|entry| entry.details.as_str()).collect();
-        let wrong = r#"{"reason":"wrong_password"}"#;
-        assert_eq!(refusals, [wrong, r#"{"reason":"unknown_login"}"#, wrong, wrong, wrong, wrong]);
+        let wrong = r#"{"by":"password","reason":"wrong_password"}"#;
+        assert_eq!(refusals, [wrong, r#"{"by":"password","reason":"unknown_login"}"#, wrong, wrong, wrong, wrong]);
         assert!(!format!("{log:?}").contains("nobody"), "a mistyped name may be a password");
         server.stop().await;
     }

@@ -1,0 +1,67 @@
+//! Requests to providers, with bounds: a provider that is slow, that answers without end or that sends us elsewhere is one
+//! that does not answer.
+
+use crate::config::is_loopback;
+use openidconnect::http;
+use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
+use std::pin::Pin;
+use std::time::Duration;
+
+/// A person waits, and waits for four requests at most.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Discovery documents and sets of keys have 2 to 20 kB.
+const BODY_LEN_MAX: usize = 256 * 1024;
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FetchError {
+    #[error("the provider does not answer: {0}")]
+    Http(#[from] reqwest::Error),
+    #[error("the provider's answer is too long")]
+    TooLong,
+    #[error("the provider names an address without TLS")]
+    InTheClear,
+    #[error("the provider's answer is not HTTP: {0}")]
+    Malformed(#[from] http::Error),
+}
+
+pub(super) struct Fetcher {
+    client: reqwest::Client,
+}
+
+impl Fetcher {
+    pub(super) fn new() -> reqwest::Result<Self> {
+        // No redirects: what they lead to, nobody configured.
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(TIMEOUT).build()?;
+        Ok(Self { client })
+    }
+
+    pub(super) async fn fetch(&self, request: HttpRequest) -> Result<HttpResponse, FetchError> {
+        let request = reqwest::Request::try_from(request)?;
+        // A discovery document names the other addresses; a secret goes there.
+        if request.url().scheme() != "https" && !is_loopback(request.url()) {
+            return Err(FetchError::InTheClear);
+        }
+        let mut response = self.client.execute(request).await?;
+        let mut answer = http::Response::builder().status(response.status());
+        for (name, value) in response.headers() {
+            answer = answer.header(name, value);
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            if body.len() + chunk.len() > BODY_LEN_MAX {
+                return Err(FetchError::TooLong);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(answer.body(body)?)
+    }
+}
+
+impl<'c> AsyncHttpClient<'c> for Fetcher {
+    type Error = FetchError;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, FetchError>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(self.fetch(request))
+    }
+}
