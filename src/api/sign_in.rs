@@ -4,7 +4,7 @@
 use super::Api;
 use super::caller::network;
 use super::cookies::Cookie;
-use super::own_pages::Site;
+use super::own_pages::{self, Site};
 use super::problem::{Code, Problem};
 use super::rate::{Limiter, Policy};
 use crate::config::Config;
@@ -130,6 +130,14 @@ impl SignIn {
             write.commit().await?;
         }
         Ok(found)
+    }
+
+    /// Who comes to a meeting, where they came signed in and from our own page.
+    pub(super) async fn visitor(&self, api: &Api, headers: &HeaderMap) -> Result<Option<User>, StoreError> {
+        match own_pages::sent(headers, &self.site) {
+            true => Ok(self.session(api, headers).await?.map(|(_, user)| user)),
+            false => Ok(None),
+        }
     }
 
     fn secret(&self, headers: &HeaderMap) -> Option<SessionSecret> {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise, helpers included")]
 
 mod api_keys;
+mod backchannel;
 mod backup;
 mod browser;
 mod databases;
@@ -12,10 +13,13 @@ mod harness;
 mod invitations;
 mod killed;
 mod meetings;
+mod oidc;
 mod ownership;
+mod provider;
 mod sentinels;
 mod session;
 mod store;
 mod surface;
 mod users;
+mod verified;
 mod walk;
