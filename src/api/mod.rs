@@ -9,12 +9,18 @@
 //! caller, rate  who is calling, and how often
 //! description   OpenAPI, and a page to browse it
 //! headers       the security headers of every answer
+//! ownership     what a caller may do with one meeting, where it matters whose it is
+//! cookies, own_pages    what browsers keep, and whether a request comes from our own pages
+//! sign_in       attempts to sign in, sessions that begin, sessions that are found again
 //! join, entry   into an open room, and by invitation: a token
-//! api_keys, meetings, occurrences, invitations        one file for each resource
+//! oidc, backchannel     signing in with an identity provider, and a provider's word that somebody signed out
+//! api_keys, meetings, occurrences, invitations, session, users        one file for each resource
 //! ```
 
 mod api_keys;
+mod backchannel;
 mod caller;
+mod cookies;
 mod creation;
 mod description;
 mod entry;
@@ -24,12 +30,19 @@ mod invitations;
 mod join;
 mod meetings;
 mod occurrences;
+mod oidc;
+mod own_pages;
+mod ownership;
 mod page;
 mod problem;
 mod rate;
+mod session;
+mod sign_in;
+mod users;
 mod version;
 
 pub use headers::security_headers;
+pub use sign_in::SignIn;
 
 use crate::store::Store;
 use axum::Router;
@@ -63,11 +76,12 @@ pub(crate) struct Api {
     /// Sign the tokens of the media side.
     pub(crate) keys: Arc<ApiKeys>,
     pub(crate) entry: Entry,
+    sign_in: Arc<SignIn>,
     limits: Arc<caller::Limits>,
 }
 
-pub fn router(store: Store, keys: Arc<ApiKeys>, entry: Entry) -> Router {
-    let api = Api { store, keys, entry, limits: Arc::default() };
+pub fn router(store: Store, keys: Arc<ApiKeys>, entry: Entry, sign_in: SignIn) -> Router {
+    let api = Api { store, keys, entry, sign_in: Arc::new(sign_in), limits: Arc::default() };
     let (open, open_description) = open_routes().split_for_parts();
     let (known, known_description) = known_routes().split_for_parts();
     let mut description = known_description;
@@ -91,7 +105,12 @@ async fn nothing() -> Problem {
 
 /// Routes that ask for no key.
 fn open_routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(join::join)).routes(routes!(entry::enter))
+    OpenApiRouter::new()
+        .routes(routes!(join::join))
+        .routes(routes!(entry::enter))
+        .merge(session::open_router())
+        .merge(oidc::router())
+        .merge(backchannel::router())
 }
 
 /// Routes that want a caller.
@@ -101,4 +120,6 @@ fn known_routes() -> OpenApiRouter<Api> {
         .merge(occurrences::router())
         .merge(invitations::router())
         .merge(api_keys::router())
+        .merge(session::router())
+        .merge(users::router())
 }

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise, helpers included")]
 
 mod api_keys;
+mod backchannel;
 mod backup;
+mod browser;
 mod databases;
 mod described;
 mod exposition;
@@ -11,7 +13,13 @@ mod harness;
 mod invitations;
 mod killed;
 mod meetings;
+mod oidc;
+mod ownership;
+mod provider;
 mod sentinels;
+mod session;
 mod store;
 mod surface;
+mod users;
+mod verified;
 mod walk;
