@@ -1,12 +1,17 @@
 //! Builds everything from one configuration, starts it and takes it down again. Main uses it, and so do the tests.
 
-use crate::api::{self, Entry};
+use crate::api::{self, Entry, Outward};
 use crate::assets;
+use crate::calendar::links::Links;
 use crate::config::{Config, CredentialSource};
 use crate::credentials::{self, CredentialsError};
+use crate::deliveries::{Deliveries, DeliveryError};
 use crate::http::{HttpServer, ListenError, Listener};
 use crate::ops::{self, Readiness};
+use crate::outbox::Bell;
 use crate::store::{Store, StoreError};
+use crate::vault::Vault;
+use crate::webhooks::address::Reach;
 use axum::Router;
 use axum::middleware::from_fn;
 use consilium_media_core::transport::identity::{Identity, IdentityError};
@@ -35,6 +40,10 @@ pub enum AppError {
     Identity(#[from] IdentityError),
     #[error("cannot open the database: {0}")]
     Store(#[from] StoreError),
+    #[error("there is no API key pair to derive keys from")]
+    NoKeys,
+    #[error("cannot start deliveries: {0}")]
+    Deliveries(#[from] DeliveryError),
     #[error("cannot stop the media server: {0}")]
     Stop(#[from] tokio::task::JoinError),
 }
@@ -51,6 +60,7 @@ pub struct App {
     rooms: Rooms,
     media: MediaServer,
     store: Store,
+    deliveries: Deliveries,
 }
 
 impl App {
@@ -67,12 +77,15 @@ impl App {
 
         let (http_addr, ops_addr) = (http.address(), ops.address());
         let readiness = Readiness::default();
+        let outward = outward(config, &keys, http_addr)?;
+        let deliveries = Deliveries::start(config, &store, &outward).await?;
         let sources = ops::Sources { media: handle, rooms: rooms.clone() };
         let ops = ops.serve(ops::router(sources, readiness.clone(), store.clone()), OPS_CONNECTIONS_MAX);
-        let http = http.serve(routes(rooms.clone(), store.clone(), keys.clone(), entry), config.http.connections_max);
+        let http =
+            http.serve(routes(rooms.clone(), store.clone(), keys.clone(), entry, outward), config.http.connections_max);
         readiness.set(true);
         tracing::info!(http = %http_addr, ops = %ops_addr, version = env!("CARGO_PKG_VERSION"), "the server is ready");
-        Ok(Self { http_addr, ops_addr, keys, entry, http, ops, readiness, rooms, media, store })
+        Ok(Self { http_addr, ops_addr, keys, entry, http, ops, readiness, rooms, media, store, deliveries })
     }
 
     pub fn http_addr(&self) -> SocketAddr {
@@ -107,6 +120,7 @@ impl App {
         self.readiness.set(false);
         self.rooms.shutdown().await;
         self.http.shutdown().await;
+        self.deliveries.shutdown().await;
         self.store.close().await;
         // Joining the workers blocks for as long as one of their rounds.
         tokio::task::spawn_blocking(move || self.media.shutdown()).await?;
@@ -115,13 +129,21 @@ impl App {
     }
 }
 
-fn routes(rooms: Rooms, store: Store, keys: Arc<ApiKeys>, entry: Entry) -> Router {
+fn routes(rooms: Rooms, store: Store, keys: Arc<ApiKeys>, entry: Entry, outward: Outward) -> Router {
     Router::new()
         .merge(session::router(rooms.clone()))
         .merge(twirp::router(rooms, keys.clone()))
-        .merge(api::router(store, keys, entry))
+        .merge(api::router(store, keys, entry, outward))
         .merge(assets::router())
         .layer(from_fn(api::security_headers))
+}
+
+fn outward(config: &Config, keys: &ApiKeys, http_addr: SocketAddr) -> Result<Outward, AppError> {
+    let links = Links::new(&config.public_url(http_addr));
+    let organizer = config.mail.from.clone().unwrap_or_else(|| format!("noreply@{}", links.host()));
+    let reach = if config.private_webhooks() { Reach::Private } else { Reach::Public };
+    let vault = Vault::new(keys).ok_or(AppError::NoKeys)?;
+    Ok(Outward { vault, links, organizer, bell: Bell::default(), reach })
 }
 
 fn media_config(config: &Config) -> MediaConfig {

@@ -10,28 +10,38 @@
 //! description   OpenAPI, and a page to browse it
 //! headers       the security headers of every answer
 //! join, entry   into an open room, and by invitation: a token
-//! api_keys, meetings, occurrences, invitations        one file for each resource
+//! api_keys, meetings, occurrences, invitations, calendars, feeds, mails, webhooks, deliveries
+//!               one file for each resource
 //! ```
 
 mod api_keys;
+mod calendars;
 mod caller;
 mod creation;
+mod deliveries;
 mod description;
 mod entry;
 mod extract;
+mod feeds;
 mod headers;
 mod invitations;
 mod join;
+mod mails;
 mod meetings;
 mod occurrences;
 mod page;
 mod problem;
 mod rate;
 mod version;
+mod webhooks;
 
 pub use headers::security_headers;
 
+use crate::calendar::links::Links;
+use crate::outbox::Bell;
 use crate::store::Store;
+use crate::vault::Vault;
+use crate::webhooks::address::Reach;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
@@ -63,11 +73,24 @@ pub(crate) struct Api {
     /// Sign the tokens of the media side.
     pub(crate) keys: Arc<ApiKeys>,
     pub(crate) entry: Entry,
+    pub(crate) outward: Outward,
     limits: Arc<caller::Limits>,
 }
 
-pub fn router(store: Store, keys: Arc<ApiKeys>, entry: Entry) -> Router {
-    let api = Api { store, keys, entry, limits: Arc::default() };
+/// What handlers need for what leaves the server.
+#[derive(Clone, Debug)]
+pub struct Outward {
+    pub vault: Vault,
+    pub links: Links,
+    /// Whom calendars answer.
+    pub organizer: String,
+    /// Rung for what is to be sent at once.
+    pub bell: Bell,
+    pub reach: Reach,
+}
+
+pub fn router(store: Store, keys: Arc<ApiKeys>, entry: Entry, outward: Outward) -> Router {
+    let api = Api { store, keys, entry, outward, limits: Arc::default() };
     let (open, open_description) = open_routes().split_for_parts();
     let (known, known_description) = known_routes().split_for_parts();
     let mut description = known_description;
@@ -91,7 +114,7 @@ async fn nothing() -> Problem {
 
 /// Routes that ask for no key.
 fn open_routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(join::join)).routes(routes!(entry::enter))
+    OpenApiRouter::new().routes(routes!(join::join)).routes(routes!(entry::enter)).routes(routes!(feeds::fetch))
 }
 
 /// Routes that want a caller.
@@ -100,5 +123,10 @@ fn known_routes() -> OpenApiRouter<Api> {
         .merge(meetings::router())
         .merge(occurrences::router())
         .merge(invitations::router())
+        .merge(calendars::router())
+        .merge(feeds::router())
+        .merge(mails::router())
+        .merge(webhooks::router())
+        .merge(deliveries::router())
         .merge(api_keys::router())
 }

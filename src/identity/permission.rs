@@ -22,16 +22,21 @@ pub enum Scope {
     #[serde(rename = "keys:admin")]
     #[value(name = "keys:admin")]
     KeysAdmin,
+    /// Say which systems are told what happens, and look at what they were told.
+    #[serde(rename = "webhooks:admin")]
+    #[value(name = "webhooks:admin")]
+    WebhooksAdmin,
 }
 
 impl Scope {
-    pub const ALL: [Self; 3] = [Self::MeetingsRead, Self::MeetingsWrite, Self::KeysAdmin];
+    pub const ALL: [Self; 4] = [Self::MeetingsRead, Self::MeetingsWrite, Self::KeysAdmin, Self::WebhooksAdmin];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::MeetingsRead => "meetings:read",
             Self::MeetingsWrite => "meetings:write",
             Self::KeysAdmin => "keys:admin",
+            Self::WebhooksAdmin => "webhooks:admin",
         }
     }
 
@@ -50,6 +55,7 @@ pub enum Action<'a> {
     RevokeKey,
     /// Make one with these scopes: nobody gives away what they do not have.
     CreateKey(&'a [Scope]),
+    ManageWebhooks,
     /// See what happens in one meeting.
     Attend(&'a MeetingId),
     /// Read who is invited to one meeting, addresses included.
@@ -92,6 +98,7 @@ fn key_may(caller: &Caller, action: Action<'_>) -> Result<(), Refusal> {
         Action::WriteMeetings | Action::Host(_) => needs(Scope::MeetingsWrite),
         Action::Chair(_) => Err(Refusal::NotChair),
         Action::ReadKeys | Action::RevokeKey => needs(Scope::KeysAdmin),
+        Action::ManageWebhooks => needs(Scope::WebhooksAdmin),
         Action::CreateKey(scopes) => {
             needs(Scope::KeysAdmin)?;
             scopes.iter().try_for_each(|scope| needs(*scope))
@@ -109,6 +116,7 @@ fn invitee_may(invitee: &Invitee, action: Action<'_>) -> Result<(), Refusal> {
         Action::ReadKeys | Action::RevokeKey | Action::CreateKey(_) => {
             return Err(Refusal::MissingScope(Scope::KeysAdmin));
         }
+        Action::ManageWebhooks => return Err(Refusal::MissingScope(Scope::WebhooksAdmin)),
     };
     match (*meeting == invitee.meeting, allowed) {
         (false, _) => Err(Refusal::OtherMeeting),
@@ -131,9 +139,9 @@ mod tests {
 
     #[test]
     fn each_action_needs_its_scope_and_no_other_does() {
-        use Scope::{KeysAdmin, MeetingsRead, MeetingsWrite};
+        use Scope::{KeysAdmin, MeetingsRead, MeetingsWrite, WebhooksAdmin};
         let meeting = MeetingId::new(Moment::from_ms(0));
-        let table: [(Action<'_>, &[&[Scope]]); 10] = [
+        let table: [(Action<'_>, &[&[Scope]]); 11] = [
             (Action::Attend(&meeting), &[&[MeetingsRead], &[MeetingsWrite]]),
             (Action::ReadPeople(&meeting), &[&[MeetingsRead], &[MeetingsWrite]]),
             (Action::Host(&meeting), &[&[MeetingsWrite]]),
@@ -144,6 +152,7 @@ mod tests {
             (Action::RevokeKey, &[&[KeysAdmin]]),
             (Action::CreateKey(&[]), &[&[KeysAdmin]]),
             (Action::CreateKey(&[MeetingsRead]), &[&[KeysAdmin, MeetingsRead]]),
+            (Action::ManageWebhooks, &[&[WebhooksAdmin]]),
         ];
         for (action, enough) in table {
             for number in 0..1 << Scope::ALL.len() {
@@ -174,7 +183,13 @@ mod tests {
             for action in [Action::Attend(&other), Action::Host(&other), Action::Chair(&other)] {
                 assert_eq!(may(&caller, action), Err(Refusal::OtherMeeting), "{role:?}");
             }
-            for action in [Action::ReadMeetings, Action::WriteMeetings, Action::ReadKeys, Action::CreateKey(&[])] {
+            for action in [
+                Action::ReadMeetings,
+                Action::WriteMeetings,
+                Action::ReadKeys,
+                Action::CreateKey(&[]),
+                Action::ManageWebhooks,
+            ] {
                 assert!(matches!(may(&caller, action), Err(Refusal::MissingScope(_))), "{role:?}");
             }
         }

@@ -1,0 +1,19 @@
+//! What happens, told to other systems over HTTP, signed (PROTOCOL: `application/webhook+json`, and a token that holds the
+//! hash of the body). No names: bodies are identifiers, kinds and numbers.
+//!
+//! ```text
+//! endpoint      who is told, of what, and the secret that signs
+//! address       where endpoints may be: pure
+//! notice        what they are told: pure
+//! planner       puts it into the outbox, for the events as they come
+//! sender        how it leaves
+//! ```
+
+pub mod address;
+pub mod endpoint;
+mod notice;
+mod planner;
+mod sender;
+
+pub use planner::WebhookPlanner;
+pub use sender::{Sender, SenderError};
