@@ -57,6 +57,10 @@ impl Server {
 
     /// The same on each database.
     pub(crate) async fn on_each() -> Vec<(Database, Self)> {
+        Self::on_each_with(|_| ()).await
+    }
+
+    pub(crate) async fn on_each_with(change: impl Fn(&mut Config)) -> Vec<(Database, Self)> {
         let mut servers = Vec::new();
         for database in databases().await {
             let url = match &database.place {
@@ -67,6 +71,7 @@ impl Server {
                 config.api.key = Some("key".into());
                 config.api.secret = Some(Secret::new(SECRET));
                 config.store.url = url;
+                change(config);
             });
             servers.push((database, server.await));
         }

@@ -4,14 +4,20 @@
 
 mod api_keys;
 mod backup;
+mod calendars;
 mod databases;
 mod described;
 mod exposition;
 mod harness;
 mod invitations;
 mod killed;
+mod mailbox;
+mod mails;
 mod meetings;
+mod process;
+mod receiver;
 mod sentinels;
 mod store;
 mod surface;
 mod walk;
+mod webhooks;
