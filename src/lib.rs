@@ -12,6 +12,7 @@
 //! mail          invitations, changes and cancellations by mail
 //! webhooks      what happens, told to other systems
 //! deliveries    starts and ends those who carry what is in the outbox
+//! door          whom the rooms of scheduled meetings let in
 //! meetings      what is scheduled, who is invited, who enters
 //! store         the database: the only place that speaks SQL
 //! identity      who is calling, and what they may do
@@ -30,6 +31,7 @@ pub mod cli;
 pub mod config;
 pub mod credentials;
 pub mod deliveries;
+pub mod door;
 pub mod http;
 pub mod identity;
 pub mod ids;
