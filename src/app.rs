@@ -74,13 +74,15 @@ impl App {
         let ops = Listener::bind("operations", config.ops.listen).await?;
         let store = Store::open(&config.store_place()).await?;
         let (media, handle, events) = consilium_media_net::start(&media_config(config), Identity::generate()?)?;
-        let hooks = Hooks { door: Arc::new(MeetingDoor::new(store.clone())), listeners: Listeners::default() };
+        let mut listeners = Listeners::default();
+        let notices = listeners.listen();
+        let hooks = Hooks { door: Arc::new(MeetingDoor::new(store.clone())), listeners };
         let rooms = Rooms::start(rooms_config(config), hooks, keys.clone(), handle.clone(), events);
 
         let (http_addr, ops_addr) = (http.address(), ops.address());
         let readiness = Readiness::default();
         let outward = outward(config, &keys, http_addr)?;
-        let deliveries = Deliveries::start(config, &store, &outward).await?;
+        let deliveries = Deliveries::start(config, &store, &outward, notices).await?;
         let sources = ops::Sources { media: handle, rooms: rooms.clone() };
         let ops = ops.serve(ops::router(sources, readiness.clone(), store.clone()), OPS_CONNECTIONS_MAX);
         let http =

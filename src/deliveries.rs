@@ -7,7 +7,8 @@ use crate::outbox::courier::Courier;
 use crate::outbox::follower::follow;
 use crate::store::readers::Reader;
 use crate::store::{Store, StoreError};
-use crate::webhooks::{Sender, SenderError, WebhookPlanner};
+use crate::webhooks::{Sender, SenderError, WebhookPlanner, listen};
+use consilium_signaling::rooms::Notices;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -28,12 +29,18 @@ pub struct Deliveries {
 }
 
 impl Deliveries {
-    pub async fn start(config: &Config, store: &Store, outward: &Outward) -> Result<Self, DeliveryError> {
+    pub async fn start(
+        config: &Config,
+        store: &Store,
+        outward: &Outward,
+        notices: Notices,
+    ) -> Result<Self, DeliveryError> {
         let (stop, stopped) = watch::channel(());
         let mut tasks = JoinSet::new();
         let Outward { vault, links, bell, reach, .. } = outward.clone();
         let sender = Sender::new(store.clone(), vault.clone(), reach)?;
         let attempts = config.webhooks.attempts_max;
+        tasks.spawn(listen(store.clone(), notices, bell.clone(), stopped.clone()));
         tasks.spawn(follow(store.clone(), WebhookPlanner::new(store.clone()), bell.clone(), stopped.clone()));
         tasks.spawn(Courier::new(store.clone(), sender, bell.clone(), attempts).run(stopped.clone()));
         if config.mail.host.is_some() {

@@ -5,15 +5,20 @@
 //! endpoint      who is told, of what, and the secret that signs
 //! address       where endpoints may be: pure
 //! notice        what they are told: pure
-//! planner       puts it into the outbox, for the events as they come
+//! fanout        puts it into the outbox, for each endpoint that wants it
+//! planner       does so for the events of the product
+//! listener      does so for what happens in rooms
 //! sender        how it leaves
 //! ```
 
 pub mod address;
 pub mod endpoint;
+mod fanout;
+mod listener;
 mod notice;
 mod planner;
 mod sender;
 
+pub use listener::listen;
 pub use planner::WebhookPlanner;
 pub use sender::{Sender, SenderError};

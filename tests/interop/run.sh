@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Clients that we did not write, against a real server: the Python and Node SDKs, Chromium with our page, and schemathesis.
+# Clients that we did not write, against a real server: the Python and Node SDKs, Chromium with our page, schemathesis, and
+# programs for calendars and mail.
 #
-#   tests/interop/run.sh [python|node|rest ...]     all suites if none is named
+#   tests/interop/run.sh [python|node|rest|calendar ...]     all suites if none is named
 #
 # Builds nothing: CONSILIUM_BIN names the server (default target/debug/consilium), with the web pages built before it.
 # Each suite gets a server of its own, on free ports, with an empty data directory; the server's log stays in
@@ -14,6 +15,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 venv=$root/tests/.venv
 rest_venv=$root/tests/.venv-rest
+calendar_venv=$root/tests/.venv-calendar
 artifacts=$root/tests/artifacts/interop
 
 INTEROP_SERVER=$(realpath "${CONSILIUM_BIN:-$root/target/debug/consilium}")
@@ -23,6 +25,8 @@ export -n CONSILIUM_BIN
 CONSILIUM_API_KEY=interop-$RANDOM
 CONSILIUM_API_SECRET=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
 export INTEROP_SERVER CONSILIUM_API_KEY CONSILIUM_API_SECRET
+# Receivers of webhooks are on this host.
+export CONSILIUM_WEBHOOKS__PRIVATE_ADDRESSES=true
 
 START_SECONDS=30
 STOP_SECONDS=15
@@ -77,7 +81,7 @@ start_server() { # SUITE
   read -r http ops udp < <(free_ports)
   data=$(mktemp -d)
   log=$artifacts/$1-server.log
-  export INTEROP_HTTP=http://127.0.0.1:$http INTEROP_OPS=http://127.0.0.1:$ops
+  export INTEROP_HTTP=http://127.0.0.1:$http INTEROP_OPS=http://127.0.0.1:$ops INTEROP_DATA=$data
   "$INTEROP_SERVER" serve --data-dir "$data" --http-listen "127.0.0.1:$http" --ops-listen "127.0.0.1:$ops" \
     --media-bind 127.0.0.1 --udp-port "$udp" --workers 1 --open-rooms "$open_rooms" \
     --log "${INTEROP_LOG:-info}" >"$log" 2>&1 &
@@ -148,7 +152,7 @@ suite_node() {
 rest_api_keys() {
   for ((number = 0; number < REST_KEYS; number++)); do
     "$INTEROP_SERVER" api-key create --data-dir "$data" --name "schemathesis $number" \
-      --scope meetings:read --scope meetings:write --scope keys:admin
+      --scope meetings:read --scope meetings:write --scope keys:admin --scope webhooks:admin
   done
 }
 
@@ -167,10 +171,24 @@ suite_rest() {
   return "$status"
 }
 
+# The mail server comes with the tests, at a port that the server is told.
+start_calendar() {
+  local port
+  read -r port _ < <(free_ports)
+  export CONSILIUM_MAIL__HOST=127.0.0.1 CONSILIUM_MAIL__PORT=$port CONSILIUM_MAIL__TLS=none
+  export CONSILIUM_MAIL__FROM=mdt@hospital.example CONSILIUM_HTTP__PUBLIC_URL=https://meet.example.org
+}
+
+suite_calendar() {
+  INTEROP_API_KEY=$("$INTEROP_SERVER" api-key create --data-dir "$data" --name calendars --scope meetings:write)
+  export INTEROP_API_KEY
+  (cd "$here/calendar" && PYTHONDONTWRITEBYTECODE=1 "$calendar_venv/bin/python" -m pytest)
+}
+
 [[ -x $INTEROP_SERVER ]] || { say "there is no server at $INTEROP_SERVER"; exit 2; }
 mkdir -p "$artifacts"
 suites=("$@")
-((${#suites[@]})) || suites=(python node rest)
+((${#suites[@]})) || suites=(python node rest calendar)
 
 prepare() { # SUITE
   case $1 in
@@ -178,6 +196,7 @@ prepare() { # SUITE
     python) prepare_node && prepare_python python "$venv" ;;
     node) prepare_node ;;
     rest) prepare_python rest "$rest_venv" ;;
+    calendar) prepare_python calendar "$calendar_venv" && start_calendar ;;
     *) say "there is no suite $1"; exit 2 ;;
   esac
 }
