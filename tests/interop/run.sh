@@ -77,12 +77,13 @@ cleanup() {
 trap cleanup EXIT
 
 start_server() { # SUITE
-  local http ops udp deadline
+  local http ops udp deadline environment
   read -r http ops udp < <(free_ports)
   data=$(mktemp -d)
   log=$artifacts/$1-server.log
   export INTEROP_HTTP=http://127.0.0.1:$http INTEROP_OPS=http://127.0.0.1:$ops INTEROP_DATA=$data
-  "$INTEROP_SERVER" serve --data-dir "$data" --http-listen "127.0.0.1:$http" --ops-listen "127.0.0.1:$ops" \
+  read -ra environment < <(suite_environment "$1") || true
+  env "${environment[@]}" "$INTEROP_SERVER" serve --data-dir "$data" --http-listen "127.0.0.1:$http" --ops-listen "127.0.0.1:$ops" \
     --media-bind 127.0.0.1 --udp-port "$udp" --workers 1 --open-rooms "$open_rooms" \
     --log "${INTEROP_LOG:-info}" >"$log" 2>&1 &
   server_pid=$!
@@ -171,12 +172,21 @@ suite_rest() {
   return "$status"
 }
 
-# The mail server comes with the tests, at a port that the server is told.
-start_calendar() {
-  local port
-  read -r port _ < <(free_ports)
-  export CONSILIUM_MAIL__HOST=127.0.0.1 CONSILIUM_MAIL__PORT=$port CONSILIUM_MAIL__TLS=none
-  export CONSILIUM_MAIL__FROM=mdt@hospital.example CONSILIUM_HTTP__PUBLIC_URL=https://meet.example.org
+# What the server is configured with beside what every suite has, one word for each variable.
+suite_environment() { # SUITE
+  case $1 in
+    # The mail server comes with the tests.
+    calendar)
+      echo CONSILIUM_HTTP__PUBLIC_URL=https://meet.example.org CONSILIUM_MAIL__FROM=mdt@hospital.example \
+        CONSILIUM_MAIL__HOST=127.0.0.1 CONSILIUM_MAIL__PORT="$INTEROP_MAIL_PORT" CONSILIUM_MAIL__TLS=none
+      ;;
+    # Nothing is taken, so that there are dead letters to ask about.
+    rest)
+      echo CONSILIUM_HTTP__PUBLIC_URL=https://meet.example.org CONSILIUM_MAIL__FROM=mdt@hospital.example \
+        CONSILIUM_MAIL__HOST=127.0.0.1 CONSILIUM_MAIL__PORT=9 CONSILIUM_MAIL__TLS=none \
+        CONSILIUM_MAIL__ATTEMPTS_MAX=1 CONSILIUM_WEBHOOKS__ATTEMPTS_MAX=1
+      ;;
+  esac
 }
 
 suite_calendar() {
@@ -196,7 +206,11 @@ prepare() { # SUITE
     python) prepare_node && prepare_python python "$venv" ;;
     node) prepare_node ;;
     rest) prepare_python rest "$rest_venv" ;;
-    calendar) prepare_python calendar "$calendar_venv" && start_calendar ;;
+    calendar)
+      prepare_python calendar "$calendar_venv"
+      read -r INTEROP_MAIL_PORT _ < <(free_ports)
+      export INTEROP_MAIL_PORT
+      ;;
     *) say "there is no suite $1"; exit 2 ;;
   esac
 }

@@ -82,7 +82,7 @@ def api() -> Api:
 @pytest.fixture(scope="session")
 def mailbox() -> Iterator[Mailbox]:
     mailbox = Mailbox()
-    controller = Controller(mailbox, hostname="127.0.0.1", port=int(os.environ["CONSILIUM_MAIL__PORT"]))
+    controller = Controller(mailbox, hostname="127.0.0.1", port=int(os.environ["INTEROP_MAIL_PORT"]))
     controller.start()
     yield mailbox
     controller.stop()

@@ -19,7 +19,7 @@ def calendar_of(mail: EmailMessage) -> icalendar.Calendar:
 
 
 def test_invitation_update_and_cancellation_reach_the_mailbox(api: Api, mailbox: Mailbox) -> None:
-    address = "one@example.org"
+    address = "mailed@example.org"
     # The first attempts are refused for now, as greylisting does.
     mailbox.refusals = 2
     meeting = api.meeting(start="2027-01-05T08:30:00", title="Lungen-MDT Ärzte", recurrence="FREQ=WEEKLY;BYDAY=TU")
@@ -48,7 +48,7 @@ def test_invitation_update_and_cancellation_reach_the_mailbox(api: Api, mailbox:
 
 
 def test_whoever_is_not_invited_any_more_is_told(api: Api, mailbox: Mailbox) -> None:
-    address = "two@example.org"
+    address = "removed@example.org"
     meeting = api.meeting(start="2027-01-05T08:30:00")
     invitation = api.invite(meeting, address)
     mailbox.wait(address, lambda mails: len(mails) == 1)
