@@ -87,6 +87,10 @@ id!(
     InvitationId, "inv"
 );
 id!(
+    /// A case of a meeting's list. Nothing of it tells whose case it is.
+    CaseId, "case"
+);
+id!(
     /// A key of the REST API. Not secret.
     ApiKeyId, "key"
 );

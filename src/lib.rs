@@ -7,6 +7,7 @@
 //! moment, ids   points in time and identifiers, as they are stored and shown
 //! text          names and titles, in one normal form
 //! meetings      what is scheduled, who is invited, who enters
+//! mdt           cases and outcomes, attendance, quorum, reports
 //! store         the database: the only place that speaks SQL
 //! identity      who is calling, and what they may do
 //! app           builds everything; used by main and by tests
@@ -25,6 +26,7 @@ pub mod credentials;
 pub mod http;
 pub mod identity;
 pub mod ids;
+pub mod mdt;
 pub mod meetings;
 pub mod moment;
 pub mod ops;

@@ -43,7 +43,7 @@ macro_rules! identifiers {
         })*
     };
 }
-identifiers!(crate::ids::MeetingId, crate::ids::InvitationId, crate::ids::ApiKeyId);
+identifiers!(crate::ids::MeetingId, crate::ids::InvitationId, crate::ids::ApiKeyId, crate::ids::CaseId);
 
 /// An act to be written.
 #[derive(Clone, Debug)]

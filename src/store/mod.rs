@@ -8,7 +8,8 @@
 //! events        what happened, in order, for whoever tells others of it
 //! audit         who did what: a chain of hashes that shows when a link was changed
 //! backup        copies of the SQLite file, there and back
-//! api_keys, idempotency, meetings, invitations        one file for each kind of row
+//! retention     what is over, and goes
+//! api_keys, idempotency, meetings, invitations, cases, presence, sittings        one file for each kind of row
 //! ```
 //!
 //! Portable SQL: identifiers are texts, times are milliseconds since the Unix epoch, truth is 0 or 1, whole numbers are
@@ -17,6 +18,7 @@
 pub mod api_keys;
 pub mod audit;
 mod backup;
+pub mod cases;
 mod connection;
 mod error;
 pub mod events;
@@ -24,6 +26,8 @@ pub mod idempotency;
 pub mod invitations;
 pub mod meetings;
 mod migrations;
+pub mod presence;
+pub mod sittings;
 mod write;
 
 pub use backup::{BackupError, restore};
