@@ -6,7 +6,9 @@ use crate::config::{Config, CredentialSource};
 use crate::credentials::{self, CredentialsError};
 use crate::door::MeetingDoor;
 use crate::http::{HttpServer, ListenError, Listener};
+use crate::hub::{self, Hub, HubTask};
 use crate::ops::{self, Readiness};
+use crate::proceedings::{Recorder, RecorderSettings};
 use crate::store::{Store, StoreError};
 use axum::Router;
 use axum::middleware::from_fn;
@@ -50,6 +52,8 @@ pub struct App {
     ops: HttpServer,
     readiness: Readiness,
     rooms: Rooms,
+    recorder: Recorder,
+    hub: HubTask,
     media: MediaServer,
     store: Store,
 }
@@ -64,17 +68,36 @@ impl App {
         let ops = Listener::bind("operations", config.ops.listen).await?;
         let store = Store::open(&config.store_place()).await?;
         let (media, handle, events) = consilium_media_net::start(&media_config(config), Identity::generate()?)?;
-        let hooks = Hooks { door: Arc::new(MeetingDoor::new(store.clone())), listeners: Listeners::default() };
+        let mut listeners = Listeners::default();
+        let notices = listeners.listen();
+        let hooks = Hooks { door: Arc::new(MeetingDoor::new(store.clone())), listeners };
         let rooms = Rooms::start(rooms_config(config), hooks, keys.clone(), handle.clone(), events);
+        let (hub, hub_task) = hub::start(store.clone());
+        let settings = RecorderSettings { grace: config.departure_timeout() };
+        let recorder = Recorder::start(store.clone(), notices, settings);
 
         let (http_addr, ops_addr) = (http.address(), ops.address());
         let readiness = Readiness::default();
         let sources = ops::Sources { media: handle, rooms: rooms.clone() };
         let ops = ops.serve(ops::router(sources, readiness.clone(), store.clone()), OPS_CONNECTIONS_MAX);
-        let http = http.serve(routes(rooms.clone(), store.clone(), keys.clone(), entry), config.http.connections_max);
+        let routes = routes(rooms.clone(), store.clone(), keys.clone(), entry, hub);
+        let http = http.serve(routes, config.http.connections_max);
         readiness.set(true);
         tracing::info!(http = %http_addr, ops = %ops_addr, version = env!("CARGO_PKG_VERSION"), "the server is ready");
-        Ok(Self { http_addr, ops_addr, keys, entry, http, ops, readiness, rooms, media, store })
+        Ok(Self {
+            http_addr,
+            ops_addr,
+            keys,
+            entry,
+            http,
+            ops,
+            readiness,
+            rooms,
+            recorder,
+            hub: hub_task,
+            media,
+            store,
+        })
     }
 
     pub fn http_addr(&self) -> SocketAddr {
@@ -108,7 +131,10 @@ impl App {
     pub async fn shutdown(self) -> Result<(), AppError> {
         self.readiness.set(false);
         self.rooms.shutdown().await;
+        // Whoever listens to events would hold the listener up.
+        self.hub.stop().await;
         self.http.shutdown().await;
+        self.recorder.stop().await;
         self.store.close().await;
         // Joining the workers blocks for as long as one of their rounds.
         tokio::task::spawn_blocking(move || self.media.shutdown()).await?;
@@ -117,11 +143,11 @@ impl App {
     }
 }
 
-fn routes(rooms: Rooms, store: Store, keys: Arc<ApiKeys>, entry: Entry) -> Router {
+fn routes(rooms: Rooms, store: Store, keys: Arc<ApiKeys>, entry: Entry, hub: Hub) -> Router {
     Router::new()
         .merge(session::router(rooms.clone()))
         .merge(twirp::router(rooms, keys.clone()))
-        .merge(api::router(store, keys, entry))
+        .merge(api::router(store, keys, entry, hub))
         .merge(assets::router())
         .layer(from_fn(api::security_headers))
 }

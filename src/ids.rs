@@ -91,6 +91,10 @@ id!(
     CaseId, "case"
 );
 id!(
+    /// A server from its start to its end.
+    RunId, "run"
+);
+id!(
     /// A key of the REST API. Not secret.
     ApiKeyId, "key"
 );

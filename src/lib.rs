@@ -9,6 +9,8 @@
 //! door          whom the rooms of scheduled meetings let in
 //! meetings      what is scheduled, who is invited, who enters
 //! mdt           cases and outcomes, attendance, quorum, reports
+//! proceedings   what happens while a meeting takes place, written down
+//! hub           what was committed, told to all who listen on this server
 //! store         the database: the only place that speaks SQL
 //! identity      who is calling, and what they may do
 //! app           builds everything; used by main and by tests
@@ -26,11 +28,13 @@ pub mod config;
 pub mod credentials;
 pub mod door;
 pub mod http;
+pub mod hub;
 pub mod identity;
 pub mod ids;
 pub mod mdt;
 pub mod meetings;
 pub mod moment;
 pub mod ops;
+pub mod proceedings;
 pub mod store;
 pub mod text;

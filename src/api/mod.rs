@@ -10,27 +10,40 @@
 //! description   OpenAPI, and a page to browse it
 //! headers       the security headers of every answer
 //! join, entry   into an open room, and by invitation: a token
-//! api_keys, meetings, occurrences, invitations        one file for each resource
+//! events        what happens in a meeting, as it happens and again from where somebody left off
+//! listeners     how many listen to events
+//! meant         which occurrence of a meeting a request is about
+//! api_keys, meetings, occurrences, invitations, cases, case_steps, outcomes, attendance, reports
+//!               one file for each resource
 //! ```
 
 mod api_keys;
+mod attendance;
 mod caller;
+mod case_steps;
+mod cases;
 mod creation;
 mod description;
 mod entry;
+mod events;
 mod extract;
 mod headers;
 mod invitations;
 mod join;
+mod listeners;
+mod meant;
 mod meetings;
 mod occurrences;
+mod outcomes;
 mod page;
 mod problem;
 mod rate;
+mod reports;
 mod version;
 
 pub use headers::security_headers;
 
+use crate::hub::Hub;
 use crate::store::Store;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -63,11 +76,14 @@ pub(crate) struct Api {
     /// Sign the tokens of the media side.
     pub(crate) keys: Arc<ApiKeys>,
     pub(crate) entry: Entry,
+    /// Hears every event.
+    hub: Hub,
     limits: Arc<caller::Limits>,
+    listeners: Arc<listeners::Listeners>,
 }
 
-pub fn router(store: Store, keys: Arc<ApiKeys>, entry: Entry) -> Router {
-    let api = Api { store, keys, entry, limits: Arc::default() };
+pub fn router(store: Store, keys: Arc<ApiKeys>, entry: Entry, hub: Hub) -> Router {
+    let api = Api { store, keys, entry, hub, limits: Arc::default(), listeners: Arc::default() };
     let (open, open_description) = open_routes().split_for_parts();
     let (known, known_description) = known_routes().split_for_parts();
     let mut description = known_description;
@@ -100,5 +116,11 @@ fn known_routes() -> OpenApiRouter<Api> {
         .merge(meetings::router())
         .merge(occurrences::router())
         .merge(invitations::router())
+        .merge(cases::router())
+        .merge(case_steps::router())
+        .merge(outcomes::router())
+        .merge(attendance::router())
+        .merge(reports::router())
+        .merge(events::router())
         .merge(api_keys::router())
 }
