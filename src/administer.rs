@@ -1,9 +1,10 @@
-//! The commands that work on the database and end: keys, audit, backup. They may run beside the server, all but restore.
+//! The commands that work on the database and end: keys, audit, retention, backup. They may run beside the server, all but restore.
 
 use anyhow::Context;
-use consilium::cli::{ApiKeyCommand, AuditCommand, FileArgs};
+use consilium::cli::{ApiKeyCommand, AuditCommand, FileArgs, RetentionCommand};
 use consilium::config::{self, Config, Loaded, Overrides};
 use consilium::moment::Moment;
+use consilium::retention;
 use consilium::store::audit::NewEntry;
 use consilium::store::{self, BackupError, Place, Store};
 use std::io::Write;
@@ -40,6 +41,10 @@ pub(crate) async fn audit(command: &AuditCommand) -> anyhow::Result<()> {
             let store = open(&configuration(settings)?).await?;
             let head = store.verify_audit().await?.context("the audit log does not hold")?;
             println!("The audit log holds: {head}.");
+            match store.audit_anchor().await?.sequence {
+                0 => {}
+                cut => println!("Entries up to {cut} were removed when they were over, and the log says so."),
+            }
             store.close().await;
         }
         AuditCommand::Export { settings } => {
@@ -67,6 +72,21 @@ async fn export(store: &Store, out: &mut impl Write) -> anyhow::Result<()> {
         }
     }
     Ok(out.flush()?)
+}
+
+pub(crate) async fn retention(command: &RetentionCommand) -> anyhow::Result<()> {
+    let RetentionCommand::Run { settings } = command;
+    let config = configuration(settings)?;
+    let store = open(&config).await?;
+    let removed = retention::apply(&store, &config.retention, ACTOR, Moment::now()).await?;
+    for one in &removed {
+        println!("Removed of {}: {}.", one.kind.name(), one.rows);
+    }
+    if removed.is_empty() {
+        println!("Nothing was over.");
+    }
+    store.close().await;
+    Ok(())
 }
 
 pub(crate) async fn backup(file: &Path, settings: &FileArgs) -> anyhow::Result<()> {

@@ -9,6 +9,7 @@ use crate::http::{HttpServer, ListenError, Listener};
 use crate::hub::{self, Hub, HubTask};
 use crate::ops::{self, Readiness};
 use crate::proceedings::{Recorder, RecorderSettings};
+use crate::retention::RetentionTask;
 use crate::store::{Store, StoreError};
 use axum::Router;
 use axum::middleware::from_fn;
@@ -54,6 +55,7 @@ pub struct App {
     rooms: Rooms,
     recorder: Recorder,
     hub: HubTask,
+    retention: RetentionTask,
     media: MediaServer,
     store: Store,
 }
@@ -76,6 +78,8 @@ impl App {
         let settings = RecorderSettings { grace: config.departure_timeout() };
         let recorder = Recorder::start(store.clone(), notices, settings);
 
+        let retention = RetentionTask::start(store.clone(), config.retention);
+
         let (http_addr, ops_addr) = (http.address(), ops.address());
         let readiness = Readiness::default();
         let sources = ops::Sources { media: handle, rooms: rooms.clone() };
@@ -95,6 +99,7 @@ impl App {
             rooms,
             recorder,
             hub: hub_task,
+            retention,
             media,
             store,
         })
@@ -135,6 +140,7 @@ impl App {
         self.hub.stop().await;
         self.http.shutdown().await;
         self.recorder.stop().await;
+        self.retention.stop().await;
         self.store.close().await;
         // Joining the workers blocks for as long as one of their rounds.
         tokio::task::spawn_blocking(move || self.media.shutdown()).await?;

@@ -10,6 +10,7 @@
 //! meetings      what is scheduled, who is invited, who enters
 //! mdt           cases and outcomes, attendance, quorum, reports
 //! proceedings   what happens while a meeting takes place, written down
+//! retention     how long what is kept, and the task that removes what is over
 //! hub           what was committed, told to all who listen on this server
 //! store         the database: the only place that speaks SQL
 //! identity      who is calling, and what they may do
@@ -36,5 +37,6 @@ pub mod meetings;
 pub mod moment;
 pub mod ops;
 pub mod proceedings;
+pub mod retention;
 pub mod store;
 pub mod text;

@@ -27,6 +27,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Token(args) => token(&args),
         Command::ApiKey { command } => run_async(administer::api_key(&command)),
         Command::Audit { command } => run_async(administer::audit(&command)),
+        Command::Retention { command } => run_async(administer::retention(&command)),
         Command::Backup { file, settings } => run_async(administer::backup(&file, &settings)),
         Command::Restore { file, replace, settings } => run_async(administer::restore(&file, replace, &settings)),
         Command::Config { command: ConfigCommand::Check(args) } => check(&args),

@@ -8,6 +8,7 @@ mod validate;
 pub use error::{ConfigError, ConfigErrors};
 pub use load::{CONFIG_FILE_VARIABLE, ENVIRONMENT_PREFIX, Loaded, Overrides, load};
 
+use crate::retention::Rules;
 use crate::store::Place;
 use consilium_media_net::{COALESCE_DEFAULT, NICE_DEFAULT, SOCKET_BUFFER_BYTES_DEFAULT, UDP_PORT_BASE_DEFAULT};
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,8 @@ pub struct Config {
     pub media: MediaSettings,
     pub rooms: RoomSettings,
     pub store: StoreConfig,
+    /// How long what is kept, in days.
+    pub retention: Rules,
     pub log: LogConfig,
 }
 
@@ -175,6 +178,7 @@ impl Default for Config {
                 loudest_speakers: 0,
             },
             store: StoreConfig { url: None, connections_max: 10 },
+            retention: Rules::default(),
             log: LogConfig { format: LogFormat::Text, filter: "info".into() },
         }
     }

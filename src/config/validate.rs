@@ -17,6 +17,9 @@ const BUFFER_BYTES: std::ops::RangeInclusive<usize> = 65_536..=1 << 30;
 /// PostgreSQL allows 100 unless told otherwise, to all servers together.
 const STORE_CONNECTIONS: std::ops::RangeInclusive<u32> = 2..=200;
 
+/// A hundred years. More is a slip of the pen for 0, which keeps for ever.
+const RETENTION_DAYS_MAX: u32 = 36_525;
+
 /// Key and reason of everything that is wrong.
 pub(super) fn violations(config: &Config) -> Vec<(&'static str, String)> {
     let mut violations = Vec::new();
@@ -31,6 +34,7 @@ pub(super) fn violations(config: &Config) -> Vec<(&'static str, String)> {
     check_media(config, &mut check);
     check(config.rooms.rooms_max > 0, "rooms.rooms_max", "must be at least 1");
     check_store(config, &mut check);
+    check_retention(config, &mut check);
     check(
         tracing_subscriber::EnvFilter::try_new(&config.log.filter).is_ok(),
         "log.filter",
@@ -67,6 +71,19 @@ fn check_store(config: &Config, check: &mut impl FnMut(bool, &'static str, &str)
     );
     // One connection writes while others read.
     check(STORE_CONNECTIONS.contains(&store.connections_max), "store.connections_max", "must be between 2 and 200");
+}
+
+fn check_retention(config: &Config, check: &mut impl FnMut(bool, &'static str, &str)) {
+    let rules = &config.retention;
+    for (key, days) in [
+        ("retention.events_days", rules.events_days),
+        ("retention.presence_days", rules.presence_days),
+        ("retention.cases_days", rules.cases_days),
+        ("retention.meetings_days", rules.meetings_days),
+        ("retention.audit_days", rules.audit_days),
+    ] {
+        check(days <= RETENTION_DAYS_MAX, key, "must be at most 36525 days; 0 keeps for ever");
+    }
 }
 
 fn check_listeners(config: &Config, check: &mut impl FnMut(bool, &'static str, &str)) {

@@ -76,14 +76,6 @@ impl Store {
         rows.iter().map(event).collect()
     }
 
-    /// Events up to this number may have been removed; 0 where none was.
-    pub async fn events_pruned(&self) -> Result<i64> {
-        let row = sqlx::query("SELECT sequence FROM log_heads WHERE name = 'events_pruned'")
-            .fetch_one(&mut *self.reader().await?)
-            .await?;
-        Ok(row.try_get(0)?)
-    }
-
     /// The number of the last event; 0 before the first.
     pub async fn last_event(&self) -> Result<i64> {
         let row = sqlx::query("SELECT sequence FROM log_heads WHERE name = 'events'")

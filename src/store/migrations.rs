@@ -92,6 +92,12 @@ async fn applied(connection: &mut AnyConnection) -> Result<Vec<Applied>> {
         .collect()
 }
 
+/// The schema as it is written, for tests that look for what is missing elsewhere.
+#[cfg(test)]
+pub(super) fn statements() -> impl Iterator<Item = &'static str> {
+    MIGRATIONS.iter().map(|migration| migration.sql)
+}
+
 /// The applied ones must be the first of ours.
 fn check(applied: &[Applied], migrations: &[Migration]) -> Result<(), MigrationError> {
     let known = migrations.last().map_or(0, |migration| migration.version);

@@ -27,6 +27,7 @@ pub mod invitations;
 pub mod meetings;
 mod migrations;
 pub mod presence;
+mod retention;
 pub mod sittings;
 mod write;
 

@@ -15,6 +15,7 @@ mod invitations;
 mod killed;
 mod meetings;
 mod outcomes;
+mod retention;
 mod sentinels;
 mod store;
 mod surface;
