@@ -67,19 +67,25 @@ const fn yes() -> bool {
     true
 }
 
-/// The data of one event, as JSON.
-#[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = Event)]
-pub(super) struct Shown<'a> {
-    /// Rises from event to event; numbers between are other meetings'.
-    sequence: i64,
-    #[schema(value_type = String, format = DateTime)]
-    at: Moment,
+/// One event of the stream.
+#[derive(utoipa::ToSchema)]
+#[schema(as = SentEvent)]
+#[allow(dead_code, reason = "it describes what goes out as lines")]
+pub(super) struct Sent {
+    /// The event's number. It rises from event to event; numbers between are other meetings'.
+    id: String,
     /// `case.started`: a noun, a dot, what happened to it.
+    event: String,
+    /// JSON: `sequence`, `at`, `kind`, `subject` (the meeting) and `body`, which names things and people by identifier.
+    data: String,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    sequence: i64,
+    at: Moment,
     kind: &'a str,
-    /// The meeting.
     subject: &'a str,
-    #[schema(value_type = Object)]
     body: &'a Value,
 }
 
@@ -88,7 +94,7 @@ pub(super) struct Shown<'a> {
 /// the meeting hear of `meeting`, `case`, `outcome`, `quorum`, `attendance` and `presence`; hosts and keys of everything.
 #[utoipa::path(get, path = "/api/v1/meetings/{id}/events", operation_id = "follow_events", tag = "Events",
     params(("id" = MeetingId, Path), FollowQuery, ("Last-Event-ID" = Option<i64>, Header, minimum = 0)),
-    responses((status = 200, body = String, content_type = "text/event-stream"), (status = 404, body = ProblemBody),
+    responses((status = 200, body = Sent, content_type = "text/event-stream"), (status = 404, body = ProblemBody),
         (status = 410, body = ProblemBody)))]
 async fn follow(
     State(api): State<Api>,

@@ -4,12 +4,16 @@ use super::Api;
 use super::problem::{Code, Problem};
 use crate::ids::MeetingId;
 use crate::mdt::sitting;
+use crate::meetings::Flaw;
 use crate::meetings::meeting::Meeting;
 use crate::meetings::schedule::{Occurrence, parse_local};
 use crate::moment::Moment;
 use crate::store::Write;
 use crate::store::meetings::Exception;
+use chrono::NaiveDateTime;
 use serde::Deserialize;
+
+const UNKNOWN: &str = "No such occurrence of this meeting takes place.";
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -20,6 +24,7 @@ pub(super) struct OccurrenceQuery {
     pub(super) occurrence: Option<String>,
 }
 
+/// For a query. What has a list of cases is found by its name, even if the meeting's times are others by now.
 pub(super) async fn meant(
     api: &Api,
     id: &MeetingId,
@@ -27,11 +32,15 @@ pub(super) async fn meant(
     now: Moment,
 ) -> Result<(Meeting, Occurrence), Problem> {
     let (meeting, exceptions) = (api.store.meeting(id).await?, api.store.exceptions(id).await?);
-    let occurrence = find(&meeting, &exceptions, original, now)?;
+    let occurrence = match find(&meeting, &exceptions, original, now)? {
+        Found::Takes(occurrence) => occurrence,
+        Found::Unknown(Some(original)) if api.store.has_cases(id, original).await? => sitting::past(&meeting, original),
+        Found::Unknown(_) => return Err(Problem::new(Code::InvalidQuery).with_detail(UNKNOWN)),
+    };
     Ok((meeting, occurrence))
 }
 
-/// The same in a transaction.
+/// For a field `occurrence` of a body, in the transaction of the change.
 pub(super) async fn meant_in(
     write: &mut Write,
     id: &MeetingId,
@@ -39,19 +48,26 @@ pub(super) async fn meant_in(
     now: Moment,
 ) -> Result<(Meeting, Occurrence), Problem> {
     let (meeting, exceptions) = (write.meeting(id).await?, write.exceptions(id).await?);
-    let occurrence = find(&meeting, &exceptions, original, now)?;
+    let occurrence = match find(&meeting, &exceptions, original, now)? {
+        Found::Takes(occurrence) => occurrence,
+        Found::Unknown(Some(original)) if write.has_cases(id, original).await? => sitting::past(&meeting, original),
+        Found::Unknown(_) => return Err(vec![Flaw::new("occurrence", UNKNOWN)].into()),
+    };
     Ok((meeting, occurrence))
 }
 
-fn find(
-    meeting: &Meeting,
-    exceptions: &[Exception],
-    original: Option<&str>,
-    now: Moment,
-) -> Result<Occurrence, Problem> {
-    let found = match original {
-        Some(text) => parse_local(text).and_then(|original| sitting::named(meeting, exceptions, original)),
-        None => sitting::at(meeting, exceptions, now),
+/// What the meeting's times say.
+enum Found {
+    Takes(Occurrence),
+    /// No such occurrence takes place; with its name, where it is one.
+    Unknown(Option<NaiveDateTime>),
+}
+
+fn find(meeting: &Meeting, exceptions: &[Exception], original: Option<&str>, now: Moment) -> Result<Found, Problem> {
+    let Some(text) = original else {
+        // A series of which every occurrence is cancelled has nothing in it.
+        return sitting::at(meeting, exceptions, now).map(Found::Takes).ok_or_else(|| Code::NotFound.into());
     };
-    found.ok_or_else(|| Problem::new(Code::NotFound).with_detail("No such occurrence of this meeting takes place."))
+    let Some(original) = parse_local(text) else { return Ok(Found::Unknown(None)) };
+    Ok(sitting::named(meeting, exceptions, original).map_or(Found::Unknown(Some(original)), Found::Takes))
 }

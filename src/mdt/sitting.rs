@@ -42,6 +42,28 @@ pub fn named(meeting: &Meeting, exceptions: &[Exception], original: NaiveDateTim
     around.into_iter().find(|one| one.original == original)
 }
 
+/// One that the meeting has no longer, as it is known by its name alone: what was written of it stays readable when the rule
+/// changes or the occurrence is cancelled.
+pub fn past(meeting: &Meeting, original: NaiveDateTime) -> Occurrence {
+    let start = instant(meeting.schedule.zone(), original);
+    let end = start.plus(Duration::from_secs(u64::from(meeting.schedule.duration_minutes()) * 60));
+    Occurrence { original, start, end }
+}
+
+/// Where a list that was prepared for `original` belongs once the meeting's time is another one: to the occurrence of the
+/// same day, or to the only one that there is. `None` where it stays.
+pub fn follows(meeting: &Meeting, original: NaiveDateTime) -> Option<NaiveDateTime> {
+    if named(meeting, &[], original).is_some() {
+        return None;
+    }
+    if meeting.schedule.recurrence().is_none() {
+        return Some(meeting.schedule.start());
+    }
+    let noon = past(meeting, original.date().and_hms_opt(12, 0, 0)?).start;
+    let around = meeting.schedule.occurrences(Moment::from_ms(noon.ms() - DAY.as_millis() as i64), noon.plus(DAY));
+    around.into_iter().map(|one| one.original).find(|other| other.date() == original.date())
+}
+
 /// Those that take place, not over at `from` and begun before or at `to`, in order.
 fn between(meeting: &Meeting, exceptions: &[Exception], from: Moment, to: Moment) -> Vec<Occurrence> {
     let is_regular = |one: &Occurrence| !exceptions.iter().any(|exception| exception.original == one.original);
@@ -123,6 +145,18 @@ mod tests {
         let meant = |now| at(&evenings, &[], Moment::from_rfc3339(now).unwrap()).map(|one| format_local(one.original));
         assert_eq!(meant("2027-01-05T13:00:00Z").as_deref(), Some("2027-01-05T08:30:00"));
         assert_eq!(meant("2027-01-06T08:00:00Z").as_deref(), Some("2027-01-06T08:30:00"));
+    }
+
+    #[test]
+    fn a_list_follows_its_meeting_to_another_hour_of_the_day() {
+        let series = meeting(Some("FREQ=WEEKLY;BYDAY=TU"));
+        assert_eq!(follows(&series, local("2027-01-12T08:30:00")), None, "it is where it belongs");
+        for hour in ["2027-01-12T00:00:00", "2027-01-12T09:00:00", "2027-01-12T23:59:59"] {
+            assert_eq!(follows(&series, local(hour)), Some(local("2027-01-12T08:30:00")), "{hour}");
+        }
+        assert_eq!(follows(&series, local("2027-01-13T08:30:00")), None, "no meeting on that day");
+        let single = meeting(None);
+        assert_eq!(follows(&single, local("2027-03-01T08:30:00")), Some(single.schedule.start()));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use crate::ids::MeetingId;
 use crate::mdt::Refusal;
 use crate::mdt::case::Case;
+use crate::mdt::sitting;
+use crate::meetings::meeting::Meeting;
 use crate::meetings::schedule::format_local;
 use crate::moment::Moment;
 use crate::store::audit::{Detail, NewEntry};
@@ -45,6 +47,22 @@ pub async fn record_order(
     let body = json!({"meeting": subject, "occurrence": format_local(occurrence)});
     write.append_event(now, &NewEvent { kind, subject, body }).await?;
     write.append_audit(now, &NewEntry { actor, action: kind, subject, details: &[] }).await
+}
+
+/// The meeting has another time: lists that were prepared go with it, where the new time leaves no doubt whereto.
+pub async fn follow_schedule(write: &mut Write, actor: &str, meeting: &Meeting, now: Moment) -> Result<()> {
+    for from in write.prepared_lists(&meeting.id).await? {
+        let Some(to) = sitting::follows(meeting, from) else { continue };
+        if write.has_cases(&meeting.id, to).await? {
+            continue;
+        }
+        write.move_list(&meeting.id, from, to).await?;
+        let (kind, subject) = ("case.list_moved", meeting.id.as_str());
+        let body = json!({"meeting": subject, "from": format_local(from), "occurrence": format_local(to)});
+        write.append_event(now, &NewEvent { kind, subject, body }).await?;
+        write.append_audit(now, &NewEntry { actor, action: kind, subject, details: &[] }).await?;
+    }
+    Ok(())
 }
 
 /// Ends the current case, at `at`, and keeps who was present for it. The inner result is what the case says to it.

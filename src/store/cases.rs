@@ -89,6 +89,33 @@ impl Write {
         list(self.connection(), meeting, occurrence).await
     }
 
+    /// Occurrences whose lists nobody has begun to discuss.
+    pub async fn prepared_lists(&mut self, meeting: &MeetingId) -> Result<Vec<NaiveDateTime>> {
+        let rows = sqlx::query(
+            "SELECT occurrence FROM cases WHERE meeting_id = $1 GROUP BY occurrence \
+             HAVING COUNT(*) = SUM(CASE WHEN stage = 'waiting' THEN 1 ELSE 0 END) ORDER BY occurrence",
+        )
+        .bind(meeting.as_str())
+        .fetch_all(self.connection())
+        .await?;
+        rows.iter().map(|row| parse_local(row.try_get(0)?).ok_or_else(|| damaged("the occurrence"))).collect()
+    }
+
+    /// To an occurrence that has no list.
+    pub async fn move_list(&mut self, meeting: &MeetingId, from: NaiveDateTime, to: NaiveDateTime) -> Result<()> {
+        sqlx::query("UPDATE cases SET occurrence = $1 WHERE meeting_id = $2 AND occurrence = $3")
+            .bind(format_local(to))
+            .bind(meeting.as_str())
+            .bind(format_local(from))
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    pub async fn has_cases(&mut self, meeting: &MeetingId, occurrence: NaiveDateTime) -> Result<bool> {
+        has_cases(self.connection(), meeting, occurrence).await
+    }
+
     /// The one that the meeting is about, in whichever occurrence.
     pub async fn current_case(&mut self, meeting: &MeetingId) -> Result<Option<Case>> {
         let row = sqlx::query("SELECT id FROM cases WHERE meeting_id = $1 AND stage = 'current'")
@@ -104,6 +131,10 @@ impl Write {
 impl Store {
     pub async fn case(&self, meeting: &MeetingId, id: &CaseId) -> Result<Case> {
         find(&mut *self.reader().await?, meeting, id).await
+    }
+
+    pub async fn has_cases(&self, meeting: &MeetingId, occurrence: NaiveDateTime) -> Result<bool> {
+        has_cases(&mut *self.reader().await?, meeting, occurrence).await
     }
 
     /// In the order of the list.
@@ -153,6 +184,15 @@ async fn list(connection: &mut AnyConnection, meeting: &MeetingId, occurrence: N
         case.outcome.amendments = amendments.remove(case.id.as_str()).unwrap_or_default();
     }
     Ok(cases)
+}
+
+async fn has_cases(connection: &mut AnyConnection, meeting: &MeetingId, occurrence: NaiveDateTime) -> Result<bool> {
+    let row = sqlx::query("SELECT 1 FROM cases WHERE meeting_id = $1 AND occurrence = $2 LIMIT 1")
+        .bind(meeting.as_str())
+        .bind(format_local(occurrence))
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.is_some())
 }
 
 fn bind<'q>(

@@ -68,13 +68,15 @@ async fn what_is_no_case_of_this_meeting_is_refused() {
         (json!({"reference": "943-476-5919"}), 422, "invalid_body"),
         (json!({"reference": "A-1", "notes": "a\u{202e}b"}), 422, "invalid_body"),
         (json!({"reference": "A-1", "patient": "x"}), 422, "invalid_body"),
-        (json!({"reference": "A-1", "occurrence": "2026-12-02T08:30:00"}), 404, "not_found"),
-        (json!({"reference": "A-1", "occurrence": "tomorrow"}), 404, "not_found"),
+        (json!({"reference": "A-1", "occurrence": "2026-12-02T08:30:00"}), 422, "invalid_value"),
+        (json!({"reference": "A-1", "occurrence": "tomorrow"}), 422, "invalid_value"),
     ] {
         let answer = server.http(&Request::json("POST", &cases, &body).bearer(&team.key)).await;
         assert_eq!((answer.status, answer.problem().as_str()), (status, code), "{body}");
         assert!(!answer.text().contains("943-476-5919"), "a number is not repeated: {}", answer.text());
     }
+    let elsewhere = format!("{cases}?occurrence=2026-12-02T08:30:00");
+    assert_eq!(server.http(&Request::get(&elsewhere).bearer(&team.key)).await.problem(), "invalid_query");
     let (case, _) = other.case(&server, "A-1").await;
     let foreign = format!("{cases}/{}", case.rsplit('/').next().unwrap());
     for (method, path) in [("GET", foreign.clone()), ("DELETE", foreign.clone()), ("POST", format!("{foreign}/start"))]
@@ -205,4 +207,34 @@ async fn hosts_run_the_list_and_the_others_read_it() {
     let nowhere = format!("{PATH}/mtg_00000000000000000000000000/cases");
     assert_eq!(server.http(&Request::get(&nowhere).bearer(&reader)).await.problem(), "not_found");
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_prepared_list_goes_with_its_day_and_one_that_was_discussed_stays_readable() {
+    for (database, server) in Server::on_each().await {
+        let team = Team::new(&server).await;
+        team.case(&server, "A-1").await;
+        team.next(&server).await;
+        team.next(&server).await;
+        let cases = format!("{}/cases", team.path);
+        let later = json!({"reference": "B-2", "occurrence": "2026-12-08T08:30:00"});
+        done(&server, Request::json("POST", &cases, &later), &team.key, 201).await;
+        let change = json!({"start": "2026-12-01T09:15:00"});
+        assert_eq!(act(&server, "PATCH", &team.path, &change, &team.key).await.status, 200);
+        let moved = team.get(&server, "cases?occurrence=2026-12-08T09:15:00").await;
+        assert_eq!(references(&moved), ["1 B-2"], "{}", database.name);
+        // What was decided was decided then.
+        assert!(references(&team.get(&server, "cases").await).is_empty());
+        let before = team.get(&server, "report?occurrence=2026-12-01T08:30:00").await;
+        assert_eq!(
+            (&before["cases"][0]["reference"], &before["starts_at"]),
+            (&json!("A-1"), &json!("2026-12-01T08:30:00Z"))
+        );
+        // Nor does a list vanish with its occurrence.
+        let gone = format!("{}/occurrences/2026-12-08T09:15:00", team.path);
+        assert_eq!(act(&server, "DELETE", &gone, &json!(null), &team.key).await.status, 204);
+        assert_eq!(team.get(&server, "cases?occurrence=2026-12-08T09:15:00").await, moved, "{}", database.name);
+        assert!(team.kinds(&server).await.contains(&"case.list_moved".to_owned()));
+        server.stop().await;
+    }
 }
