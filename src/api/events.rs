@@ -271,3 +271,68 @@ fn may_hear(caller: &Caller, kind: &str) -> bool {
     let noun = kind.split('.').next().unwrap_or_default();
     is_host || FOR_EVERYBODY.contains(&noun)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Entry;
+    use crate::hub;
+    use crate::identity::Scope;
+    use crate::identity::api_key::ApiKeySecret;
+    use crate::ids::ApiKeyId;
+    use crate::store::events::NewEvent;
+    use crate::store::{Place, Store};
+
+    /// What waits for a listener is bounded; whoever falls behind is sent to the log, and hears everything once.
+    #[tokio::test]
+    async fn a_listener_that_falls_behind_hears_everything_once_and_in_order() {
+        let folder = std::env::temp_dir().join(format!("consilium-events-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        let store = Store::open(&Place::Sqlite { data_dir: folder.clone() }).await.unwrap();
+        let meeting = MeetingId::new(Moment::from_ms(0));
+        let (sender, live) = broadcast::channel(2);
+        for number in 0..7 {
+            let subject = if number == 3 { "another" } else { meeting.as_str() };
+            let mut write = store.write().await.unwrap();
+            let event = NewEvent { kind: "case.started", subject, body: serde_json::json!(number) };
+            write.append_event(Moment::from_ms(number), &event).await.unwrap();
+            write.commit().await.unwrap();
+        }
+        for event in store.events_after(0, 500).await.unwrap() {
+            sender.send(Arc::new(event)).unwrap();
+        }
+        let (hub, task) = hub::start(store.clone());
+        let keys = Arc::default();
+        let api = Api { store, keys, entry: Entry::ByToken, hub, limits: Arc::default(), listeners: Arc::default() };
+        let secret = ApiKeySecret::new(ApiKeyId::new(Moment::from_ms(0)));
+        let subject = Subject::ApiKey(secret.id().clone());
+        let caller = Caller { subject, scopes: vec![Scope::MeetingsRead], seal_key: secret.seal_key() };
+        let now = Instant::now();
+        let mut listener = Listener {
+            _place: api.listeners.enter(&caller).ok().unwrap(),
+            api,
+            caller,
+            meeting,
+            after: 0,
+            source: Source::Live,
+            live,
+            is_following: true,
+            ready: VecDeque::new(),
+            checked_at: now,
+            beats_at: now + HEARTBEAT,
+            ends_at: now + STREAM_MAX,
+        };
+        let mut heard = Vec::new();
+        while heard.len() < 6 {
+            assert!(listener.next().await.is_some());
+            heard.push(listener.after);
+        }
+        // A page is taken at once, so its last number stands for all of it.
+        assert_eq!(heard, [7; 6]);
+        drop(sender);
+        assert!(listener.next().await.is_none(), "what waited was heard already");
+        task.stop().await;
+        listener.api.store.close().await;
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+}

@@ -163,8 +163,9 @@ def before_call(context, case, kwargs):
         case.path_parameters = dict(OVER[operation]) if is_over else PLACES[operation]()
     if operation == "revoke_api_key" and case.path_parameters.get("id") in own_keys:
         case.path_parameters = _fresh_key()
-    if operation in FOR_THE_CHAIR:
-        case.headers["Authorization"] = objects.chair(case.path_parameters.get("id")) or case.headers["Authorization"]
+    chair = objects.chair(case.path_parameters.get("id")) if operation in FOR_THE_CHAIR else None
+    if chair:
+        case.headers["Authorization"] = chair
     if operation == "follow_events" and case.query.get("follow") in (None, True, "true"):
         # It would never end.
         case.query = {**case.query, "follow": "false"}
