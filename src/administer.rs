@@ -1,11 +1,13 @@
-//! The commands that work on the database and end: keys, accounts, audit, backup. They may run beside the server, all but restore.
+//! The commands that work on the database and end: keys, accounts, audit, retention, backup. They may run beside the server, all
+//! but restore.
 
 use anyhow::Context;
-use consilium::cli::{ApiKeyCommand, AuditCommand, FileArgs, UserCommand};
+use consilium::cli::{ApiKeyCommand, AuditCommand, FileArgs, RetentionCommand, UserCommand};
 use consilium::config::{self, Config, Loaded, Overrides};
 use consilium::identity::account::{Proof, User};
 use consilium::identity::password::{Password, PasswordHash};
 use consilium::moment::Moment;
+use consilium::retention;
 use consilium::store::audit::{Detail, NewEntry};
 use consilium::store::{self, BackupError, Place, Store, StoreError};
 use std::io::Write;
@@ -88,6 +90,10 @@ pub(crate) async fn audit(command: &AuditCommand) -> anyhow::Result<()> {
             let store = open(&configuration(settings)?).await?;
             let head = store.verify_audit().await?.context("the audit log does not hold")?;
             println!("The audit log holds: {head}.");
+            match store.audit_anchor().await?.sequence {
+                0 => {}
+                cut => println!("Entries up to {cut} were removed when they were over, and the log says so."),
+            }
             store.close().await;
         }
         AuditCommand::Export { settings } => {
@@ -115,6 +121,21 @@ async fn export(store: &Store, out: &mut impl Write) -> anyhow::Result<()> {
         }
     }
     Ok(out.flush()?)
+}
+
+pub(crate) async fn retention(command: &RetentionCommand) -> anyhow::Result<()> {
+    let RetentionCommand::Run { settings } = command;
+    let config = configuration(settings)?;
+    let store = open(&config).await?;
+    let removed = retention::apply(&store, &config.retention, ACTOR, Moment::now()).await?;
+    for one in &removed {
+        println!("Removed of {}: {}.", one.kind.name(), one.rows);
+    }
+    if removed.is_empty() {
+        println!("Nothing was over.");
+    }
+    store.close().await;
+    Ok(())
 }
 
 pub(crate) async fn backup(file: &Path, settings: &FileArgs) -> anyhow::Result<()> {

@@ -8,9 +8,12 @@ use crate::credentials::{self, CredentialsError};
 use crate::deliveries::{Deliveries, DeliveryError};
 use crate::door::MeetingDoor;
 use crate::http::{HttpServer, ListenError, Listener};
+use crate::hub::{self, HubTask};
 use crate::oidc::ProvidersError;
 use crate::ops::{self, Readiness};
 use crate::outbox::Bell;
+use crate::proceedings::{Recorder, RecorderSettings};
+use crate::retention::RetentionTask;
 use crate::store::{Store, StoreError};
 use crate::vault::Vault;
 use crate::webhooks::address::Reach;
@@ -65,6 +68,9 @@ pub struct App {
     ops: HttpServer,
     readiness: Readiness,
     rooms: Rooms,
+    recorder: Recorder,
+    hub: HubTask,
+    retention: RetentionTask,
     media: MediaServer,
     store: Store,
     deliveries: Deliveries,
@@ -85,21 +91,40 @@ impl App {
         }
         let (media, handle, events) = consilium_media_net::start(&media_config(config), Identity::generate()?)?;
         let mut listeners = Listeners::default();
-        let notices = listeners.listen();
+        let (heard_by_recorder, heard_by_deliveries) = (listeners.listen(), listeners.listen());
         let hooks = Hooks { door: Arc::new(MeetingDoor::new(store.clone())), listeners };
         let rooms = Rooms::start(rooms_config(config), hooks, keys.clone(), handle.clone(), events);
+        let (hub, hub_task) = hub::start(store.clone());
+        let settings = RecorderSettings { grace: config.departure_timeout() };
+        let recorder = Recorder::start(store.clone(), heard_by_recorder, settings);
+        let retention = RetentionTask::start(store.clone(), config.retention);
 
         let (http_addr, ops_addr) = (http.address(), ops.address());
         let readiness = Readiness::default();
         let outward = outward(config, &keys, http_addr)?;
-        let deliveries = Deliveries::start(config, &store, &outward, notices).await?;
+        let deliveries = Deliveries::start(config, &store, &outward, heard_by_deliveries).await?;
         let sources = ops::Sources { media: handle, rooms: rooms.clone() };
         let ops = ops.serve(ops::router(sources, readiness.clone(), store.clone()), OPS_CONNECTIONS_MAX);
-        let api = api::router(store.clone(), keys.clone(), entry, sign_in, outward);
+        let api = api::router(store.clone(), keys.clone(), entry, sign_in, outward, hub);
         let http = http.serve(routes(rooms.clone(), keys.clone(), api), config.http.connections_max);
         readiness.set(true);
         tracing::info!(http = %http_addr, ops = %ops_addr, version = env!("CARGO_PKG_VERSION"), "the server is ready");
-        Ok(Self { http_addr, ops_addr, keys, entry, http, ops, readiness, rooms, media, store, deliveries })
+        Ok(Self {
+            http_addr,
+            ops_addr,
+            keys,
+            entry,
+            http,
+            ops,
+            readiness,
+            rooms,
+            recorder,
+            hub: hub_task,
+            retention,
+            media,
+            store,
+            deliveries,
+        })
     }
 
     pub fn http_addr(&self) -> SocketAddr {
@@ -133,7 +158,11 @@ impl App {
     pub async fn shutdown(self) -> Result<(), AppError> {
         self.readiness.set(false);
         self.rooms.shutdown().await;
+        // Whoever listens to events would hold the listener up.
+        self.hub.stop().await;
         self.http.shutdown().await;
+        self.recorder.stop().await;
+        self.retention.stop().await;
         self.deliveries.shutdown().await;
         self.store.close().await;
         // Joining the workers blocks for as long as one of their rounds.

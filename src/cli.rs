@@ -51,6 +51,11 @@ pub enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Data that is kept for a time.
+    Retention {
+        #[command(subcommand)]
+        command: RetentionCommand,
+    },
     /// Copy the SQLite database to a file, while the server runs or not.
     Backup {
         /// A file that does not exist yet.
@@ -126,6 +131,15 @@ pub enum AuditCommand {
     },
     /// Print every entry as a line of JSON.
     Export {
+        #[command(flatten)]
+        settings: FileArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RetentionCommand {
+    /// Remove what is over by the configuration, as the server does every hour.
+    Run {
         #[command(flatten)]
         settings: FileArgs,
     },

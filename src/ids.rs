@@ -87,6 +87,14 @@ id!(
     InvitationId, "inv"
 );
 id!(
+    /// A case of a meeting's list. Nothing of it tells whose case it is.
+    CaseId, "case"
+);
+id!(
+    /// A server from its start to its end.
+    RunId, "run"
+);
+id!(
     /// A key of the REST API. Not secret.
     ApiKeyId, "key"
 );

@@ -14,6 +14,10 @@
 //! deliveries    starts and ends those who carry what is in the outbox
 //! door          whom the rooms of scheduled meetings let in
 //! meetings      what is scheduled, who is invited, who enters
+//! mdt           cases and outcomes, attendance, quorum, reports
+//! proceedings   what happens while a meeting takes place, written down
+//! retention     how long what is kept, and the task that removes what is over
+//! hub           what was committed, told to all who listen on this server
 //! store         the database: the only place that speaks SQL
 //! identity      who is calling, and what they may do
 //! oidc          what identity providers are asked, and what is believed of their answers
@@ -34,14 +38,18 @@ pub mod credentials;
 pub mod deliveries;
 pub mod door;
 pub mod http;
+pub mod hub;
 pub mod identity;
 pub mod ids;
 pub mod mail;
+pub mod mdt;
 pub mod meetings;
 pub mod moment;
 pub mod oidc;
 pub mod ops;
 pub mod outbox;
+pub mod proceedings;
+pub mod retention;
 pub mod store;
 pub mod text;
 pub mod vault;

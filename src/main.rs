@@ -28,6 +28,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::ApiKey { command } => run_async(administer::api_key(&command)),
         Command::User { command } => run_async(administer::user(&command)),
         Command::Audit { command } => run_async(administer::audit(&command)),
+        Command::Retention { command } => run_async(administer::retention(&command)),
         Command::Backup { file, settings } => run_async(administer::backup(&file, &settings)),
         Command::Restore { file, replace, settings } => run_async(administer::restore(&file, replace, &settings)),
         Command::Config { command: ConfigCommand::Check(args) } => check(&args),

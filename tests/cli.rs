@@ -398,6 +398,33 @@ fn a_key_is_made_once_and_its_making_is_in_the_audit_log() {
 }
 
 #[test]
+fn what_is_over_is_removed_by_command_and_the_audit_log_says_so() {
+    let folder = Folder::new("retention");
+    let key = ["api-key", "create", "--name", "x", "--scope", "meetings:read"];
+    assert!(run(&folder, &key).status.success());
+    let nothing = run(&folder, &["retention", "run"]);
+    assert_eq!(text(&nothing.stdout), "Nothing was over.\n", "{}", text(&nothing.stderr));
+    let file = folder.file("[retention]\naudit_days = 36526\n");
+    let refused = run(&folder, &["retention", "run", "--config", file.to_str().unwrap()]);
+    assert!(!refused.status.success());
+    assert!(text(&refused.stderr).contains("retention.audit_days"), "{}", text(&refused.stderr));
+    // The clock cannot be turned, so the row is; its hash says so, which does not matter where it goes.
+    let database = format!("sqlite://{}", folder.0.join("data/consilium.db").display());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        sqlx::any::install_default_drivers();
+        let mut connection = <sqlx::AnyConnection as sqlx::Connection>::connect(&database).await.unwrap();
+        sqlx::raw_sql("UPDATE audit SET at_ms = 1").execute(&mut connection).await.unwrap();
+    });
+    let file = folder.file("[retention]\naudit_days = 1\n");
+    let removed = run(&folder, &["retention", "run", "--config", file.to_str().unwrap()]);
+    assert_eq!(text(&removed.stdout), "Removed of audit: 1.\n", "{}", text(&removed.stderr));
+    let verified = run(&folder, &["audit", "verify"]);
+    assert!(verified.status.success(), "{}", text(&verified.stderr));
+    assert!(text(&verified.stdout).contains("2 entries") && text(&verified.stdout).contains("up to 1 were removed"));
+}
+
+#[test]
 fn a_backup_is_taken_beside_a_running_server_and_restored_when_it_has_stopped() {
     let folder = Folder::new("backup");
     let file = folder.file(

@@ -162,6 +162,33 @@ async fn user(api: &Api, method: &Method, headers: &HeaderMap) -> Result<Caller,
     })
 }
 
+/// The caller as they are by now, for what lasts longer than a request. `None` where they may call no more.
+pub(super) async fn again(api: &Api, caller: &Caller) -> Result<Option<Caller>, StoreError> {
+    let now = Moment::now();
+    let found = match &caller.subject {
+        Subject::ApiKey(id) => {
+            let key = api.store.api_key(id).await;
+            key.map(|key| key.is_valid(now).then(|| Caller { scopes: key.scopes, ..caller.clone() }))
+        }
+        Subject::Invitee(invitee) => api.store.invitation(&invitee.invitation).await.map(|invitation| {
+            let is_valid = invitation.meeting == invitee.meeting && invitation.check_link(now).is_ok();
+            let invitee = Invitee { role: invitation.role, ..invitee.clone() };
+            is_valid.then(|| Caller { subject: Subject::Invitee(invitee), ..caller.clone() })
+        }),
+        Subject::User(signed_in) => api.store.session_again(&signed_in.session, now).await.map(|found| {
+            found.map(|(session, user)| Caller {
+                scopes: user.role.scopes().to_vec(),
+                subject: Subject::User(SignedIn { id: user.id, role: user.role, session: session.id }),
+                ..caller.clone()
+            })
+        }),
+    };
+    match found {
+        Err(StoreError::NotFound) => Ok(None),
+        found => found,
+    }
+}
+
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())

@@ -2,6 +2,7 @@
 //! HTML with a style sheet of its own and loads nothing from anywhere else.
 
 use super::problem;
+use crate::text::escape_html as escape;
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -212,10 +213,6 @@ fn prose(text: &str) -> String {
     parts
         .map(|(index, part)| if index % 2 == 1 { format!("<code>{}</code>", escape(part)) } else { escape(part) })
         .collect()
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

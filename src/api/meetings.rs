@@ -14,6 +14,7 @@ use crate::meetings::admission::Lobby;
 use crate::meetings::meeting::{CAPACITY_DEFAULT, Checked, Meeting, MeetingPlan, Settings, Status};
 use crate::meetings::schedule::Wanted;
 use crate::moment::Moment;
+use crate::proceedings::steps;
 use crate::store::Write;
 use crate::store::audit::{Detail, NewEntry};
 use crate::store::events::NewEvent;
@@ -288,7 +289,8 @@ async fn get(
     Ok((etag(meeting.version), axum::Json(Shown::from(meeting))))
 }
 
-/// Change a meeting. A new time or rule forgets what was decided about single occurrences.
+/// Change a meeting. A new time or rule forgets what was decided about single occurrences; a list of cases that nobody has
+/// begun goes with its day.
 #[utoipa::path(patch, path = "/api/v1/meetings/{id}", operation_id = "update_meeting", tag = "Meetings", request_body = Change,
     params(("id" = MeetingId, Path), ("If-Match" = String, Header)),
     responses((status = 200, body = Shown, headers(("ETag" = String))), (status = 404, body = ProblemBody),
@@ -309,6 +311,7 @@ async fn update(
         write.update_meeting(&new).await?;
         if new.sequence != old.sequence {
             write.delete_exceptions(&id).await?;
+            steps::follow_schedule(&mut write, caller.subject.as_str(), &new, now).await?;
         }
         record(&mut write, &caller, "meeting.updated", &new, now).await?;
         write.commit().await?;

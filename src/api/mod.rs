@@ -14,33 +14,45 @@
 //! sign_in       attempts to sign in, sessions that begin, sessions that are found again
 //! join, entry   into an open room, and by invitation: a token
 //! oidc, backchannel     signing in with an identity provider, and a provider's word that somebody signed out
-//! api_keys, meetings, occurrences, invitations, session, users, calendars, feeds, mails, webhooks, deliveries
+//! events        what happens in a meeting, as it happens and again from where somebody left off
+//! listeners     how many listen to events
+//! meant         which occurrence of a meeting a request is about
+//! api_keys, meetings, occurrences, invitations, session, users, calendars, feeds, mails, webhooks, deliveries, cases,
+//! case_steps, outcomes, attendance, reports
 //!               one file for each resource
 //! ```
 
 mod api_keys;
+mod attendance;
 mod backchannel;
 mod calendars;
 mod caller;
+mod case_steps;
+mod cases;
 mod cookies;
 mod creation;
 mod deliveries;
 mod description;
 mod entry;
+mod events;
 mod extract;
 mod feeds;
 mod headers;
 mod invitations;
 mod join;
+mod listeners;
 mod mails;
+mod meant;
 mod meetings;
 mod occurrences;
 mod oidc;
+mod outcomes;
 mod own_pages;
 mod ownership;
 mod page;
 mod problem;
 mod rate;
+mod reports;
 mod session;
 mod sign_in;
 mod users;
@@ -51,6 +63,7 @@ pub use headers::security_headers;
 pub use sign_in::SignIn;
 
 use crate::calendar::links::Links;
+use crate::hub::Hub;
 use crate::outbox::Bell;
 use crate::store::Store;
 use crate::vault::Vault;
@@ -88,7 +101,10 @@ pub(crate) struct Api {
     pub(crate) entry: Entry,
     pub(crate) outward: Outward,
     sign_in: Arc<SignIn>,
+    /// Hears every event.
+    hub: Hub,
     limits: Arc<caller::Limits>,
+    listeners: Arc<listeners::Listeners>,
 }
 
 /// What handlers need for what leaves the server.
@@ -103,8 +119,28 @@ pub struct Outward {
     pub reach: Reach,
 }
 
-pub fn router(store: Store, keys: Arc<ApiKeys>, entry: Entry, sign_in: SignIn, outward: Outward) -> Router {
-    let api = Api { store, keys, entry, outward, sign_in: Arc::new(sign_in), limits: Arc::default() };
+#[cfg(test)]
+impl Api {
+    /// Without keys of anybody, providers or webhooks.
+    fn for_test(store: Store, hub: Hub) -> Self {
+        let keys = Arc::new(ApiKeys::single("key", "a secret of enough length to be a secret"));
+        let outward = Outward {
+            vault: Vault::new(&keys).expect("there is a key"),
+            links: Links::new("http://localhost"),
+            organizer: "noreply@localhost".into(),
+            bell: Bell::default(),
+            reach: Reach::Public,
+        };
+        let sign_in = Arc::new(SignIn::new(&Default::default()).expect("there is no provider"));
+        let (limits, listeners) = (Arc::default(), Arc::default());
+        Self { store, keys, entry: Entry::ByToken, outward, sign_in, hub, limits, listeners }
+    }
+}
+
+pub fn router(store: Store, keys: Arc<ApiKeys>, entry: Entry, sign_in: SignIn, outward: Outward, hub: Hub) -> Router {
+    let sign_in = Arc::new(sign_in);
+    let (limits, listeners) = (Arc::default(), Arc::default());
+    let api = Api { store, keys, entry, outward, sign_in, hub, limits, listeners };
     let (open, open_description) = open_routes().split_for_parts();
     let (known, known_description) = known_routes().split_for_parts();
     let mut description = known_description;
@@ -148,6 +184,12 @@ fn known_routes() -> OpenApiRouter<Api> {
         .merge(mails::router())
         .merge(webhooks::router())
         .merge(deliveries::router())
+        .merge(cases::router())
+        .merge(case_steps::router())
+        .merge(outcomes::router())
+        .merge(attendance::router())
+        .merge(reports::router())
+        .merge(events::router())
         .merge(api_keys::router())
         .merge(session::router())
         .merge(users::router())

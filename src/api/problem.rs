@@ -2,6 +2,7 @@
 //! goes to the log, never to the client.
 
 use crate::identity::{self, Scope};
+use crate::mdt;
 use crate::meetings::Flaw;
 use crate::store::StoreError;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -70,6 +71,13 @@ codes! {
     Conflict = CONFLICT, "conflict", "The change contradicts what is stored.";
     Stale = PRECONDITION_FAILED, "stale", "Somebody changed this since you read it. Read it again, then send your change with the new ETag.";
     MeetingCancelled = CONFLICT, "meeting_cancelled", "This meeting was cancelled.";
+    CaseStage = CONFLICT, "case_stage", "The case is not at the stage for that.";
+    OutcomeConfirmed = CONFLICT, "outcome_confirmed", "The chair has confirmed this outcome, which locks it. It can be amended.";
+    OutcomeNotConfirmed = CONFLICT, "outcome_not_confirmed", "This outcome is a draft, which is edited and not amended.";
+    OutcomeEmpty = CONFLICT, "outcome_empty", "There is no outcome to confirm.";
+    EventsGone = GONE, "events_gone",
+        "Events that followed the one that you named are no longer kept. Read the resources anew, then listen without naming one.";
+    TooManyListeners = TOO_MANY_REQUESTS, "too_many_listeners", "Too many listen to events. Close those that are no longer needed.";
     TooMany = CONFLICT, "too_many", "There is no room for more of these.";
     LinkInvalid = FORBIDDEN, "link_invalid", "This invitation link does not work. Ask the host for a new one.";
     LinkExpired = FORBIDDEN, "link_expired", "This invitation link has expired. Ask the host for a new one.";
@@ -190,6 +198,25 @@ impl From<identity::Refusal> for Problem {
             identity::Refusal::OtherMeeting => Code::NotFound.into(),
             identity::Refusal::NotHost => Code::NotHost.into(),
             identity::Refusal::NotChair => Code::NotChair.into(),
+        }
+    }
+}
+
+impl From<mdt::Refusal> for Problem {
+    fn from(refusal: mdt::Refusal) -> Self {
+        use mdt::Refusal;
+        let stage = |detail| Self::new(Code::CaseStage).with_detail(detail);
+        match refusal {
+            Refusal::IsCurrent => stage("The meeting is about this case already."),
+            Refusal::NotCurrent => stage("The meeting is not about this case."),
+            Refusal::IsRunning => stage("The timer of this case runs already."),
+            Refusal::NotRunning => stage("The timer of this case stands already."),
+            Refusal::HasBegun => stage("This case was discussed, so it stays in the list."),
+            Refusal::TooManySpans => Self::new(Code::TooMany).with_detail("This timer was started too often."),
+            Refusal::OutcomeConfirmed => Code::OutcomeConfirmed.into(),
+            Refusal::OutcomeNotConfirmed => Code::OutcomeNotConfirmed.into(),
+            Refusal::OutcomeEmpty => Code::OutcomeEmpty.into(),
+            Refusal::TooManyAmendments => Self::new(Code::TooMany).with_detail("An outcome has 10 amendments at most."),
         }
     }
 }

@@ -13,6 +13,7 @@ pub use load::{CONFIG_FILE_VARIABLE, ENVIRONMENT_PREFIX, Loaded, Overrides, load
 pub use public_url::PublicUrl;
 pub(crate) use public_url::is_loopback;
 
+use crate::retention::Rules;
 use crate::store::Place;
 use consilium_media_net::{COALESCE_DEFAULT, NICE_DEFAULT, SOCKET_BUFFER_BYTES_DEFAULT, UDP_PORT_BASE_DEFAULT};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,8 @@ pub struct Config {
     pub identity: IdentityConfig,
     pub mail: MailConfig,
     pub webhooks: WebhookConfig,
+    /// How long what is kept, in days.
+    pub retention: Rules,
     pub log: LogConfig,
 }
 
@@ -233,6 +236,7 @@ impl Default for Config {
                 attempts_max: 24,
             },
             webhooks: WebhookConfig { private_addresses: None, attempts_max: 24 },
+            retention: Rules::default(),
             log: LogConfig { format: LogFormat::Text, filter: "info".into() },
         }
     }

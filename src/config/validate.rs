@@ -20,6 +20,8 @@ const STORE_CONNECTIONS: std::ops::RangeInclusive<u32> = 2..=200;
 
 /// Longer than anybody waits for a mail or an event, at an hour for each attempt.
 const ATTEMPTS: std::ops::RangeInclusive<u32> = 1..=200;
+/// A hundred years. More is a slip of the pen for 0, which keeps for ever.
+const RETENTION_DAYS_MAX: u32 = 36_525;
 
 /// Key and reason of everything that is wrong.
 pub(super) fn violations(config: &Config) -> Vec<(String, String)> {
@@ -37,6 +39,7 @@ pub(super) fn violations(config: &Config) -> Vec<(String, String)> {
     check_store(config, &mut check);
     check_mail(config, &mut check);
     check(ATTEMPTS.contains(&config.webhooks.attempts_max), "webhooks.attempts_max", "must be between 1 and 200");
+    check_retention(config, &mut check);
     check(
         tracing_subscriber::EnvFilter::try_new(&config.log.filter).is_ok(),
         "log.filter",
@@ -98,6 +101,19 @@ fn check_mail(config: &Config, check: &mut impl FnMut(bool, &'static str, &str))
         "mail.tls",
         "must not be none where there is a password, which everybody on the way could read",
     );
+}
+
+fn check_retention(config: &Config, check: &mut impl FnMut(bool, &'static str, &str)) {
+    let rules = &config.retention;
+    for (key, days) in [
+        ("retention.events_days", rules.events_days),
+        ("retention.presence_days", rules.presence_days),
+        ("retention.cases_days", rules.cases_days),
+        ("retention.meetings_days", rules.meetings_days),
+        ("retention.audit_days", rules.audit_days),
+    ] {
+        check(days <= RETENTION_DAYS_MAX, key, "must be at most 36525 days; 0 keeps for ever");
+    }
 }
 
 fn check_listeners(config: &Config, check: &mut impl FnMut(bool, &'static str, &str)) {

@@ -2,6 +2,9 @@
 //! the row before it, so a row that was changed, moved, added or taken out in the middle breaks the chain, and one taken
 //! off the end contradicts the head.
 //!
+//! Old rows are removed from the front alone ([`super::Write::prune_audit`]). The log then begins at the hash of the last one
+//! that was removed, and holds an entry that says so.
+//!
 //! What it does not show: whoever can write to the database can compute a whole new chain. The head's hash, printed by
 //! `consilium audit verify`, is therefore worth keeping elsewhere: a chain that no longer holds it was rewritten.
 //!
@@ -13,6 +16,10 @@ use serde::Serialize;
 use sqlx::{AnyConnection, Row};
 use std::fmt::{Display, Write as _};
 
+/// The act of removing old entries.
+const CUT: &str = "audit.pruned";
+/// A log that is cut while it is verified is verified again, as often as this.
+const ATTEMPTS: u32 = 3;
 /// Rows read at a time.
 const PAGE: i64 = 1_000;
 /// Before the first row.
@@ -27,6 +34,29 @@ pub enum Detail {
     Word(&'static str),
     Words(Vec<&'static str>),
     Id(Identifier),
+    Digest(Digest),
+}
+
+/// The hash of an entry, as it was stored.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Digest(String);
+
+impl Digest {
+    pub(super) fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The last entry that was removed: the first that is left is chained to it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Anchor {
+    pub sequence: i64,
+    pub hash: Digest,
 }
 
 /// The text of one of our identifiers ([`crate::ids`]), or of one that the configuration gives.
@@ -47,6 +77,7 @@ identifiers!(
     crate::ids::MeetingId,
     crate::ids::InvitationId,
     crate::ids::ApiKeyId,
+    crate::ids::CaseId,
     crate::ids::UserId,
     crate::ids::SessionId,
     crate::identity::account::ProviderId
@@ -90,6 +121,12 @@ impl Entry {
         ]);
         hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, canonical.to_string().as_bytes()).as_ref())
     }
+
+    /// Whether it says that everything up to there was removed.
+    fn tells_of(&self, anchor: &Anchor) -> bool {
+        let details: serde_json::Value = serde_json::from_str(&self.details).unwrap_or_default();
+        self.action == CUT && details["through"] == anchor.sequence && details["hash"] == anchor.hash.as_str()
+    }
 }
 
 /// What a sound chain ends in.
@@ -108,6 +145,8 @@ pub enum Break {
     Changed(i64),
     #[error("entry {0} does not follow the one before it")]
     Unlinked(i64),
+    #[error("the log begins behind entry {0}, and no entry says that those before it were removed")]
+    Cut(i64),
     #[error("the log ends at entry {found}, and should end at entry {expected}")]
     End { found: i64, expected: i64 },
 }
@@ -151,37 +190,71 @@ impl Write {
     }
 }
 
+impl Write {
+    /// Says that entries were removed, up to the anchor.
+    pub async fn append_cut(&mut self, now: Moment, actor: &str, anchor: &Anchor, removed: i64) -> Result<()> {
+        let details = [
+            ("removed", Detail::Number(removed)),
+            ("through", Detail::Number(anchor.sequence)),
+            ("hash", Detail::Digest(anchor.hash.clone())),
+        ];
+        self.append_audit(now, &NewEntry { actor, action: CUT, subject: "audit", details: &details }).await
+    }
+}
+
 impl Store {
+    /// The last entry that was removed; number 0 where none was.
+    pub async fn audit_anchor(&self) -> Result<Anchor> {
+        anchor(&mut *self.reader().await?).await
+    }
+
     /// Entries with a higher number, oldest first, a page of them; empty at the end.
     pub async fn audit_after(&self, sequence: i64) -> Result<Vec<Entry>> {
         page(&mut *self.reader().await?, sequence).await
     }
 
-    /// Walks the whole chain. The inner result is what the log says, the outer one whether it could be read.
+    /// Walks the whole chain, or what is left of it. The inner result is what the log says, the outer one whether it could be
+    /// read.
     pub async fn verify_audit(&self) -> Result<Result<Head, Break>> {
         let mut connection = self.reader().await?;
-        // Read first: what is appended meanwhile comes after it, and is verified too.
-        let expected = head(&mut connection).await?;
-        let mut at = Head { sequence: 0, hash: FIRST_HASH.to_owned() };
-        let mut passes_head = expected.sequence == 0 && expected.hash == FIRST_HASH;
+        let mut attempt = 1;
         loop {
-            let entries = page(&mut connection, at.sequence).await?;
-            if entries.is_empty() {
-                break;
+            let begin = anchor(&mut connection).await?;
+            let result = walk(&mut connection, &begin).await?;
+            // What was cut meanwhile looks like a gap.
+            if result.is_ok() || attempt == ATTEMPTS || anchor(&mut connection).await? == begin {
+                return Ok(result);
             }
-            for entry in entries {
-                at = match follow(&at, &entry) {
-                    Ok(next) => next,
-                    Err(broken) => return Ok(Err(broken)),
-                };
-                passes_head |= at == expected;
-            }
+            attempt += 1;
         }
-        Ok(match passes_head {
-            true => Ok(at),
-            false => Err(Break::End { found: at.sequence, expected: expected.sequence }),
-        })
     }
+}
+
+async fn walk(connection: &mut AnyConnection, begin: &Anchor) -> Result<Result<Head, Break>> {
+    // Read first: what is appended meanwhile comes after it, and is verified too.
+    let expected = head(connection).await?;
+    let mut at = Head { sequence: begin.sequence, hash: begin.hash.as_str().to_owned() };
+    let mut passes_head = expected == at;
+    let mut is_told = begin.sequence == 0 && begin.hash.as_str() == FIRST_HASH;
+    loop {
+        let entries = page(connection, at.sequence).await?;
+        if entries.is_empty() {
+            break;
+        }
+        for entry in entries {
+            at = match follow(&at, &entry) {
+                Ok(next) => next,
+                Err(broken) => return Ok(Err(broken)),
+            };
+            passes_head |= at == expected;
+            is_told |= entry.tells_of(begin);
+        }
+    }
+    Ok(match (passes_head, is_told) {
+        (true, true) => Ok(at),
+        (true, false) => Err(Break::Cut(begin.sequence)),
+        (false, _) => Err(Break::End { found: at.sequence, expected: expected.sequence }),
+    })
 }
 
 fn follow(at: &Head, entry: &Entry) -> Result<Head, Break> {
@@ -200,6 +273,12 @@ fn follow(at: &Head, entry: &Entry) -> Result<Head, Break> {
 async fn head(connection: &mut AnyConnection) -> Result<Head> {
     let row = sqlx::query("SELECT sequence, hash FROM log_heads WHERE name = 'audit'").fetch_one(connection).await?;
     Ok(Head { sequence: row.try_get(0)?, hash: row.try_get(1)? })
+}
+
+async fn anchor(connection: &mut AnyConnection) -> Result<Anchor> {
+    let row =
+        sqlx::query("SELECT sequence, hash FROM log_heads WHERE name = 'audit_pruned'").fetch_one(connection).await?;
+    Ok(Anchor { sequence: row.try_get(0)?, hash: Digest::from_stored(row.try_get(1)?) })
 }
 
 async fn page(connection: &mut AnyConnection, sequence: i64) -> Result<Vec<Entry>> {

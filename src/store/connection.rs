@@ -143,6 +143,11 @@ impl Store {
         self.inner.committed.subscribe()
     }
 
+    /// Whether other servers may work with the same database.
+    pub fn is_shared(&self) -> bool {
+        self.inner.kind == Kind::Postgres
+    }
+
     pub(super) fn announce(&self, sequence: i64) {
         self.inner.committed.send_if_modified(|last| {
             let is_later = sequence > *last;

@@ -23,6 +23,8 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "meetings", sql: include_str!("migrations/0002_meetings.sql") },
     Migration { version: 3, name: "identity", sql: include_str!("migrations/0003_identity.sql") },
     Migration { version: 4, name: "delivery", sql: include_str!("migrations/0004_delivery.sql") },
+    Migration { version: 5, name: "cases", sql: include_str!("migrations/0005_cases.sql") },
+    Migration { version: 6, name: "retention", sql: include_str!("migrations/0006_retention.sql") },
 ];
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -90,6 +92,12 @@ async fn applied(connection: &mut AnyConnection) -> Result<Vec<Applied>> {
     rows.iter()
         .map(|row| Ok(Applied { version: row.try_get(0)?, name: row.try_get(1)?, checksum: row.try_get(2)? }))
         .collect()
+}
+
+/// The schema as it is written, for tests that look for what is missing elsewhere.
+#[cfg(test)]
+pub(super) fn statements() -> impl Iterator<Item = &'static str> {
+    MIGRATIONS.iter().map(|migration| migration.sql)
 }
 
 /// The applied ones must be the first of ours.

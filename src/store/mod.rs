@@ -10,7 +10,8 @@
 //! backup        copies of the SQLite file, there and back
 //! readers       how far those who follow the events have come
 //! outbox        what is on its way to others
-//! api_keys, idempotency, meetings, invitations, links, feeds, mailed, webhooks, users, sessions
+//! retention     what is over, and goes
+//! api_keys, idempotency, meetings, invitations, links, feeds, mailed, webhooks, users, sessions, cases, presence, sittings
 //!               one file for each kind of row
 //! ```
 //!
@@ -20,6 +21,7 @@
 pub mod api_keys;
 pub mod audit;
 mod backup;
+pub mod cases;
 mod connection;
 mod error;
 pub mod events;
@@ -31,8 +33,11 @@ pub mod mailed;
 pub mod meetings;
 mod migrations;
 pub mod outbox;
+pub mod presence;
 pub mod readers;
+mod retention;
 pub mod sessions;
+pub mod sittings;
 pub mod users;
 pub mod webhooks;
 mod write;

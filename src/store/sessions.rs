@@ -121,7 +121,20 @@ impl Store {
                 .bind(now.ms() - i64::try_from(IDLE.as_millis()).unwrap_or(i64::MAX))
                 .fetch_optional(&mut *self.reader().await?)
                 .await?;
-        let Some(session) = row.as_ref().map(session).transpose()? else { return Ok(None) };
+        self.alive(row.as_ref(), now).await
+    }
+
+    /// The same, of a session that was found before.
+    pub async fn session_again(&self, id: &SessionId, now: Moment) -> Result<Option<(Session, User)>> {
+        let row = sqlx::query(concat!(columns!(), " WHERE id = $1"))
+            .bind(id.as_str())
+            .fetch_optional(&mut *self.reader().await?)
+            .await?;
+        self.alive(row.as_ref(), now).await
+    }
+
+    async fn alive(&self, row: Option<&AnyRow>, now: Moment) -> Result<Option<(Session, User)>> {
+        let Some(session) = row.map(session).transpose()? else { return Ok(None) };
         let user = self.user(&session.user).await?;
         Ok((session.is_alive(now) && user.disabled_at.is_none()).then_some((session, user)))
     }

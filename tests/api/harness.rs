@@ -23,6 +23,7 @@ pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) struct Server {
     pub(crate) app: App,
     pub(crate) data_dir: PathBuf,
+    config: Config,
 }
 
 impl Server {
@@ -39,7 +40,7 @@ impl Server {
         config.media.workers = 1;
         config.media.bind = vec![Ipv4Addr::LOCALHOST.into()];
         change(&mut config);
-        Self { app: App::start(&config).await.unwrap(), data_dir }
+        Self { app: App::start(&config).await.unwrap(), data_dir, config }
     }
 
     pub(crate) async fn open() -> Self {
@@ -98,6 +99,20 @@ impl Server {
         let (_, secret) = write.create_api_key("test", name, scopes.to_vec(), None, Moment::now()).await.unwrap();
         write.commit().await.unwrap();
         secret.expose()
+    }
+
+    /// The same server anew, with what it has stored.
+    pub(crate) async fn restart(self) -> Self {
+        self.app.shutdown().await.unwrap();
+        Self { app: App::start(&self.config).await.unwrap(), ..self }
+    }
+
+    /// What only a hand that has no business there would do to the database of this server.
+    pub(crate) async fn meddle(&self, database: &Database, statement: &'static str) {
+        match &database.place {
+            Place::Postgres { .. } => database.meddle(statement).await,
+            Place::Sqlite { .. } => crate::databases::meddle(&self.data_dir, statement).await,
+        }
     }
 
     pub(crate) async fn stop(self) {

@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise, helpers included")]
 
 mod api_keys;
+mod attendance;
 mod backchannel;
 mod backup;
 mod browser;
 mod calendars;
+mod cases;
 mod databases;
 mod described;
+mod events;
 mod exposition;
 mod harness;
 mod invitations;
@@ -17,14 +20,17 @@ mod mailbox;
 mod mails;
 mod meetings;
 mod oidc;
+mod outcomes;
 mod ownership;
 mod process;
 mod provider;
 mod receiver;
+mod retention;
 mod sentinels;
 mod session;
 mod store;
 mod surface;
+mod team;
 mod users;
 mod verified;
 mod walk;

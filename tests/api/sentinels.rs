@@ -58,6 +58,7 @@ async fn tell_names(server: &Process, key: &str) -> Vec<String> {
         assert_eq!(Request::get(&path).bearer(key).send(server.http).await.status, status, "{path}");
     }
 
+    let cases = format!("{one}/cases");
     for (path, mut body, field, wrong) in [
         (meetings, meeting(), "title", json!(format!("Wombat\u{202e}"))),
         (meetings, meeting(), "start", json!("wombat")),
@@ -69,6 +70,10 @@ async fn tell_names(server: &Process, key: &str) -> Vec<String> {
         (&invitations, person("guest"), "role", json!("wombat")),
         (&invitations, person("guest"), "email", json!("wombat")),
         (&invitations, person("guest"), "link_expires_at", json!("wombat")),
+        (&cases, case(), "reference", json!("Wombat")),
+        (&cases, case(), "notes", json!("Wombat\u{202e}")),
+        (&cases, case(), "occurrence", json!(1)),
+        (&cases, case(), "wombat", json!("wombat")),
     ] {
         body[field] = wrong;
         server.json("POST", path, &body, key, 422).await;
@@ -90,6 +95,7 @@ async fn tell_names(server: &Process, key: &str) -> Vec<String> {
         assert!(String::from_utf8_lossy(&joined).to_lowercase().contains(SENTINEL), "the name is in the room");
         socket.close(None).await.unwrap();
     }
+    discuss(server, &one, key, &tokens[0]).await;
     server.json("DELETE", &format!("{one}/occurrences/2098-12-09T08:30:00"), &json!(null), key, 204).await;
     server.json("DELETE", guest.header("location"), &json!(null), key, 204).await;
     server.json("DELETE", &one, &json!(null), key, 200).await;
@@ -99,6 +105,42 @@ async fn tell_names(server: &Process, key: &str) -> Vec<String> {
 
 fn secret_of(made: &Answer, field: &str) -> String {
     made.json()[field].as_str().unwrap().to_owned()
+}
+
+fn case() -> Value {
+    json!({"reference": "wombat-1", "notes": named("notes")})
+}
+
+/// A case from the list to the report, and who listens to it.
+async fn discuss(server: &Process, meeting: &str, key: &str, chair: &str) {
+    let cases = format!("{meeting}/cases");
+    let one = server.json("POST", &cases, &case(), key, 201).await.header("location").to_owned();
+    let other = server.json("POST", &cases, &case(), key, 201).await.header("location").to_owned();
+    let outcome = format!("{one}/outcome");
+    let amendment = json!({"text": named("amendment"), "reason": named("reason")});
+    for (method, path, body, token, status) in [
+        ("PATCH", one.clone(), case(), key, 200),
+        ("DELETE", other, json!(null), key, 204),
+        ("POST", format!("{cases}/next"), json!({}), chair, 200),
+        ("PUT", outcome.clone(), json!({"text": named("draft")}), chair, 200),
+        ("POST", format!("{outcome}/confirm"), json!(null), chair, 200),
+        ("PUT", outcome.clone(), json!({"text": named("late draft")}), chair, 409),
+        ("POST", format!("{outcome}/amendments"), amendment, chair, 201),
+        ("POST", format!("{one}/finish"), json!(null), chair, 200),
+    ] {
+        server.json(method, &path, &body, token, status).await;
+    }
+    for what in ["report", "report.csv", "report.html", "attendance.csv"] {
+        let answer = Request::get(&format!("{meeting}/{what}")).bearer(chair).send(server.http).await;
+        assert_eq!(answer.status, 200, "{what}");
+        assert!(answer.text().to_lowercase().contains(SENTINEL), "{what}");
+        let headers = format!("{:?}", answer.headers);
+        assert!(!headers.to_lowercase().contains(SENTINEL), "{what}: {headers}");
+    }
+    let events = format!("{meeting}/events?after=0&follow=false");
+    let heard = Request::get(&events).bearer(chair).send(server.http).await;
+    assert!(heard.text().contains("event: outcome.confirmed"), "{}", heard.text());
+    assert_silent("what a listener hears", heard.text(), &[]);
 }
 
 fn assert_silent(what: &str, text: &str, secrets: &[String]) {
@@ -165,6 +207,8 @@ async fn names_and_secrets_are_in_no_log_line_metric_event_or_audit_entry() {
     for kind in ["meeting.created", "meeting.updated", "meeting.occurrence_cancelled", "meeting.cancelled"]
         .into_iter()
         .chain(["invitation.created", "invitation.updated", "invitation.revoked"])
+        .chain(["case.created", "case.updated", "case.removed", "case.started", "case.finished"])
+        .chain(["outcome.drafted", "outcome.confirmed", "outcome.amended"])
     {
         assert!(events.iter().any(|event| event.kind == kind), "no event {kind}");
         assert!(audit.iter().any(|entry| entry.action == kind), "no audit entry {kind}");

@@ -48,6 +48,15 @@ def _fresh_webhook():
     return {"id": objects.fresh_webhook()}
 
 
+def _of(made):
+    meeting, case = made
+    return {"id": meeting, "case": case}
+
+
+def _kept_case():
+    return {"id": kept.meeting, "case": kept.case}
+
+
 # What is changed is made for the case alone.
 PLACES = {
     "get_meeting_calendar": lambda: {"id": kept.meeting},
@@ -77,7 +86,33 @@ PLACES = {
     "revoke_invitation": _fresh_invitation,
     "renew_invitation_link": _fresh_invitation,
     "revoke_api_key": _fresh_key,
+    "list_cases": lambda: {"id": kept.meeting},
+    "create_case": _fresh_meeting,
+    "reorder_cases": _fresh_meeting,
+    "next_case": lambda: {"id": objects.waiting()[0]},
+    "get_case": _kept_case,
+    "update_case": lambda: _of(objects.case()),
+    "remove_case": lambda: _of(objects.case()),
+    "start_case": lambda: _of(objects.waiting()),
+    "pause_case": lambda: _of(objects.current()),
+    "resume_case": lambda: _of(objects.current(paused=True)),
+    "finish_case": lambda: _of(objects.current()),
+    "get_outcome": _kept_case,
+    "draft_outcome": lambda: _of(objects.case()),
+    "confirm_outcome": lambda: _of(objects.drafted()),
+    "amend_outcome": lambda: _of(objects.drafted(confirmed=True)),
+    "get_attendance": lambda: {"id": kept.meeting},
+    "get_attendance_table": lambda: {"id": kept.meeting},
+    "get_quorum": lambda: {"id": kept.meeting},
+    "get_report": lambda: {"id": kept.meeting},
+    "get_report_table": lambda: {"id": kept.meeting},
+    "get_report_page": lambda: {"id": kept.meeting},
+    "follow_events": lambda: {"id": kept.meeting},
 }
+
+# What only the chair of the meeting may do.
+FOR_THE_CHAIR = {"confirm_outcome", "amend_outcome"}
+WITH_OCCURRENCE = {"list_cases", "get_attendance", "get_attendance_table", "get_report", "get_report_table", "get_report_page"}
 
 # What can be changed no more, for a share of the same cases.
 OVER_SHARE = 0.2
@@ -92,6 +127,12 @@ OVER = {
     "renew_invitation_link": {"id": kept.revoked_invitation},
     "revoke_api_key": {"id": kept.revoked_key},
     "revoke_calendar_feed": {"id": kept.revoked_feed},
+    "create_case": {"id": kept.cancelled},
+    "update_case": _of(kept.done),
+    "remove_case": _of(kept.done),
+    "start_case": _of(kept.done),
+    "draft_outcome": _of(kept.done),
+    "confirm_outcome": _of(kept.done),
 }
 
 # What no schema says: fields of bodies, by name.
@@ -110,6 +151,13 @@ VALUES = {
     "room": ["first-meeting", "Ärzte.2"],
     "url": [objects.NOWHERE, "https://hooks.example.org/a?b=c"],
     "kinds": [["nothing.happened"], ["nothing.*"]],
+    "reference": ["L-1", "2026/0042"],
+    "notes": [None, "What now?\nAnd then?"],
+    "occurrence": [None, objects.START],
+    "cases": [[]],
+    "after": [None],
+    "text": ["Surgery"],
+    "reason": ["The report came late."],
     "link_secret": [kept.link, kept.waiting_link, kept.cancelled_link],
 }
 
@@ -139,6 +187,14 @@ def before_call(context, case, kwargs):
         case.path_parameters = dict(OVER[operation]) if is_over else PLACES[operation]()
     if operation == "revoke_api_key" and case.path_parameters.get("id") in own_keys:
         case.path_parameters = _fresh_key()
+    chair = objects.chair(case.path_parameters.get("id")) if operation in FOR_THE_CHAIR else None
+    if chair:
+        case.headers["Authorization"] = chair
+    if operation == "follow_events" and case.query.get("follow") in (None, True, "true"):
+        # It would never end.
+        case.query = {**case.query, "follow": "false"}
+    if operation in WITH_OCCURRENCE and _is_sound(case, ParameterLocation.QUERY) and chance.random() < SENSIBLE:
+        case.query = {"occurrence": objects.START} if chance.random() < 0.5 else {}
     if "If-Match" in case.headers and not lacks_header and _is_sound(case, ParameterLocation.HEADER):
         case.headers["If-Match"] = chance.choice(["*", "*", '"v1"', case.headers["If-Match"]])
     if operation == "list_occurrences" and _is_sound(case, ParameterLocation.QUERY) and chance.random() < SENSIBLE:
@@ -148,6 +204,9 @@ def before_call(context, case, kwargs):
         case.query = {name: value for name, value in case.query.items() if name != "cursor"}
     if isinstance(case.body, dict) and _is_sound(case, ParameterLocation.BODY) and chance.random() < SENSIBLE:
         sensible = {name: chance.choice(VALUES[name]) for name in case.body if name in VALUES}
+        if phase == "stateful" and "occurrence" in sensible:
+            # Its meetings are at times of its own.
+            sensible["occurrence"] = None
         case.body = {**case.body, **sensible}
 
 

@@ -62,6 +62,75 @@ def invitation(of, role="core"):
     return made["id"], made["link_secret"]
 
 
+# A list has room for 150 cases.
+CASES_PER_MEETING = 100
+_lists = itertools.count()
+_chairs = {}
+_listed = None
+
+
+def chair(of):
+    """The header of the meeting's chair, where it has one."""
+    return _chairs.get(of)
+
+
+def _meeting_with_chair():
+    made = meeting()
+    _, secret = invitation(made, role="chair")
+    entered = _ask("POST", "/api/v1/join/invitation", {"link_secret": secret})
+    _chairs[made] = f"Bearer {entered['token']}"
+    return made
+
+
+def _put_on(of):
+    return of, _ask("POST", f"/api/v1/meetings/{of}/cases", {"reference": "L-1", "notes": "What now?"})["id"]
+
+
+def case(of=None):
+    """A meeting with a chair, and a case of its next occurrence that waits."""
+    global _listed
+    if of:
+        return _put_on(of)
+    if next(_lists) % CASES_PER_MEETING == 0:
+        _listed = _meeting_with_chair()
+    try:
+        return _put_on(_listed)
+    except RuntimeError:
+        # A scenario has cancelled it.
+        _listed = _meeting_with_chair()
+        return _put_on(_listed)
+
+
+def waiting():
+    """A meeting of its own, with a case that waits."""
+    return case(meeting())
+
+
+def current_of(of):
+    """The meeting, and its case that it is about."""
+    of, made = case(of)
+    _ask("POST", f"/api/v1/meetings/{of}/cases/{made}/start", headers={"If-Match": "*"})
+    return of, made
+
+
+def current(paused=False):
+    """A meeting of its own, which is about the case."""
+    of, made = current_of(meeting())
+    if paused:
+        _ask("POST", f"/api/v1/meetings/{of}/cases/{made}/pause", headers={"If-Match": "*"})
+    return of, made
+
+
+def drafted(confirmed=False):
+    """A case with an outcome."""
+    of, made = case()
+    path = f"/api/v1/meetings/{of}/cases/{made}/outcome"
+    _ask("PUT", path, {"text": "Surgery"}, {"If-Match": "*"})
+    if confirmed:
+        _ask("POST", f"{path}/confirm", headers={"If-Match": "*", "Authorization": chair(of)})
+    return of, made
+
+
 def api_key():
     return _ask("POST", "/api/v1/api-keys", {"name": "to be revoked", "scopes": ["meetings:read"]})["id"]
 
@@ -115,6 +184,8 @@ class Kept:
         lobby = meeting(lobby="everyone")
         _, self.waiting_link = invitation(lobby)
         self.api_key = api_key()
+        _, self.case = current_of(self.meeting)
+        self.done = drafted(confirmed=True)
         self.cancelled = meeting()
         _, self.cancelled_link = invitation(self.cancelled)
         self.revoked_invitation, _ = invitation(self.meeting)
