@@ -216,6 +216,7 @@ async fn who_is_uninvited_hears_no_more_and_a_server_that_stops_says_so() {
     tokio::select! {
         () = ended => {}
         () = happening => {}
+        () = tokio::time::sleep(PATIENCE) => panic!("who is uninvited still hears"),
     }
     assert_eq!(host.next().await.unwrap().kind, "outcome.drafted");
     assert_eq!(Listener::open(&server, &team, "", &person.token, None).await.status, 401);
