@@ -83,7 +83,7 @@ impl App {
         let readiness = Readiness::default();
         let outward = outward(config, &keys, http_addr)?;
         let deliveries = Deliveries::start(config, &store, &outward, notices).await?;
-        let sources = ops::Sources { media: handle, rooms: rooms.clone() };
+        let sources = ops::Sources { media: handle, rooms: rooms.clone(), outbox: deliveries.figures() };
         let ops = ops.serve(ops::router(sources, readiness.clone(), store.clone()), OPS_CONNECTIONS_MAX);
         let http =
             http.serve(routes(rooms.clone(), store.clone(), keys.clone(), entry, outward), config.http.connections_max);

@@ -7,7 +7,7 @@ use crate::meetings::invitation::{INVITATIONS_MAX, Invitation};
 use crate::meetings::meeting::Meeting;
 use crate::moment::Moment;
 use crate::outbox::follower::Planner;
-use crate::outbox::{Channel, NewDelivery, State};
+use crate::outbox::{Channel, NewDelivery};
 use crate::store::events::Event;
 use crate::store::readers::Reader;
 use crate::store::{Result, Store, StoreError, Write};
@@ -112,8 +112,7 @@ async fn put(write: &mut Write, kind: &str, invitation: &Invitation, address: &s
         notice: "",
         kind,
         content: serde_json::json!(envelope).to_string(),
-        state: State::Pending,
-        failure: None,
+        dead_because: None,
     };
     write.enqueue(&delivery, now).await.map(drop)
 }

@@ -14,6 +14,7 @@ mod killed;
 mod mailbox;
 mod mails;
 mod meetings;
+mod outbox;
 mod process;
 mod receiver;
 mod sentinels;
