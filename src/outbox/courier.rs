@@ -27,7 +27,7 @@ const BACKOFF: Duration = Duration::from_secs(1);
 /// How long attempts under way may take to finish when the server stops.
 const DRAIN: Duration = Duration::from_secs(3);
 /// How long what has arrived, and what has not, is kept to be looked at.
-const KEPT: Duration = Duration::from_secs(7 * 86_400);
+pub const KEPT: Duration = Duration::from_secs(7 * 86_400);
 const KEPT_DEAD: Duration = Duration::from_secs(30 * 86_400);
 const SWEEP: Duration = Duration::from_secs(600);
 

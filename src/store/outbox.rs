@@ -161,6 +161,16 @@ impl Write {
         Ok(())
     }
 
+    /// Whether anything in a lane has ever been on its way; what has ended long ago is forgotten.
+    pub async fn was_tried(&mut self, target: &str, lane: &str) -> Result<bool> {
+        let row = sqlx::query("SELECT 1 FROM outbox WHERE target = $1 AND lane = $2 AND attempts > 0 LIMIT 1")
+            .bind(target)
+            .bind(lane)
+            .fetch_optional(self.connection())
+            .await?;
+        Ok(row.is_some())
+    }
+
     /// Ends what is still to go in a lane: something newer takes its place.
     pub async fn supersede(&mut self, target: &str, lane: &str, now: Moment) -> Result<()> {
         sqlx::query(
