@@ -1,6 +1,6 @@
 //! Builds everything from one configuration, starts it and takes it down again. Main uses it, and so do the tests.
 
-use crate::api::{self, Entry, Outward};
+use crate::api::{self, Entry, Outward, SignIn};
 use crate::assets;
 use crate::calendar::links::Links;
 use crate::config::{Config, CredentialSource};
@@ -8,6 +8,7 @@ use crate::credentials::{self, CredentialsError};
 use crate::deliveries::{Deliveries, DeliveryError};
 use crate::door::MeetingDoor;
 use crate::http::{HttpServer, ListenError, Listener};
+use crate::oidc::ProvidersError;
 use crate::ops::{self, Readiness};
 use crate::outbox::Bell;
 use crate::store::{Store, StoreError};
@@ -29,6 +30,9 @@ const OPS_CONNECTIONS_MAX: usize = 64;
 /// The room of the link that is printed at the first start.
 const FIRST_ROOM: &str = "first-meeting";
 
+/// What an operator types once.
+const FIRST_ACCOUNT: &str = "consilium user create --role administrator --login LOGIN --name NAME";
+
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     #[error(transparent)]
@@ -41,6 +45,8 @@ pub enum AppError {
     Identity(#[from] IdentityError),
     #[error("cannot open the database: {0}")]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Providers(#[from] ProvidersError),
     #[error("there is no API key pair to derive keys from")]
     NoKeys,
     #[error("cannot start deliveries: {0}")]
@@ -70,9 +76,13 @@ impl App {
         let keys = Arc::new(credentials::resolve(config)?);
         let entry = if config.open_rooms() { Entry::Open } else { Entry::ByToken };
         announce(config, entry);
+        let sign_in = SignIn::new(config)?;
         let http = Listener::bind("pages, API and WebSocket", config.http.listen).await?;
         let ops = Listener::bind("operations", config.ops.listen).await?;
         let store = Store::open(&config.store_place()).await?;
+        if !store.has_users().await? {
+            tracing::info!("nobody has an account yet; make the first with: {FIRST_ACCOUNT}");
+        }
         let (media, handle, events) = consilium_media_net::start(&media_config(config), Identity::generate()?)?;
         let mut listeners = Listeners::default();
         let notices = listeners.listen();
@@ -85,8 +95,8 @@ impl App {
         let deliveries = Deliveries::start(config, &store, &outward, notices).await?;
         let sources = ops::Sources { media: handle, rooms: rooms.clone(), outbox: deliveries.figures() };
         let ops = ops.serve(ops::router(sources, readiness.clone(), store.clone()), OPS_CONNECTIONS_MAX);
-        let http =
-            http.serve(routes(rooms.clone(), store.clone(), keys.clone(), entry, outward), config.http.connections_max);
+        let api = api::router(store.clone(), keys.clone(), entry, sign_in, outward);
+        let http = http.serve(routes(rooms.clone(), keys.clone(), api), config.http.connections_max);
         readiness.set(true);
         tracing::info!(http = %http_addr, ops = %ops_addr, version = env!("CARGO_PKG_VERSION"), "the server is ready");
         Ok(Self { http_addr, ops_addr, keys, entry, http, ops, readiness, rooms, media, store, deliveries })
@@ -133,11 +143,11 @@ impl App {
     }
 }
 
-fn routes(rooms: Rooms, store: Store, keys: Arc<ApiKeys>, entry: Entry, outward: Outward) -> Router {
+fn routes(rooms: Rooms, keys: Arc<ApiKeys>, api: Router) -> Router {
     Router::new()
         .merge(session::router(rooms.clone()))
-        .merge(twirp::router(rooms, keys.clone()))
-        .merge(api::router(store, keys, entry, outward))
+        .merge(twirp::router(rooms, keys))
+        .merge(api)
         .merge(assets::router())
         .layer(from_fn(api::security_headers))
 }

@@ -16,6 +16,7 @@
 //! meetings      what is scheduled, who is invited, who enters
 //! store         the database: the only place that speaks SQL
 //! identity      who is calling, and what they may do
+//! oidc          what identity providers are asked, and what is believed of their answers
 //! app           builds everything; used by main and by tests
 //! http          accepts connections, with bounds and deadlines
 //! api           what the pages ask for
@@ -38,6 +39,7 @@ pub mod ids;
 pub mod mail;
 pub mod meetings;
 pub mod moment;
+pub mod oidc;
 pub mod ops;
 pub mod outbox;
 pub mod store;

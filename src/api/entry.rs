@@ -5,8 +5,9 @@ use super::Api;
 use super::caller::slow_down;
 use super::extract::Json;
 use super::problem::{Code, Problem, ProblemBody};
+use crate::identity::account::User;
 use crate::ids::MeetingId;
-use crate::meetings::admission::{Admission, admission, claims, token_ttl};
+use crate::meetings::admission::{Admission, admission, claims, token_ttl, verified};
 use crate::meetings::invitation::{Invitation, LinkRefusal, LinkSecret, Role};
 use crate::meetings::meeting::Meeting;
 use crate::moment::Moment;
@@ -14,7 +15,7 @@ use crate::store::StoreError;
 use crate::store::audit::{Detail, NewEntry};
 use crate::text::Name;
 use axum::extract::{ConnectInfo, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -37,8 +38,11 @@ pub(super) struct Entered {
     token: String,
     meeting: MeetingId,
     title: Name,
+    /// As others see it: of the account, where somebody is signed in.
     name: Name,
     role: Role,
+    /// Whether others are told that this is who they say.
+    is_verified: bool,
 }
 
 /// The way in is not open yet: a host has to admit.
@@ -59,9 +63,10 @@ pub(super) struct Waiting {
 pub(super) async fn enter(
     State(api): State<Api>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
     Json { value: request, .. }: Json<EntryRequest>,
 ) -> Response {
-    match admit(&api, &request.link_secret).await {
+    match admit(&api, &headers, &request.link_secret).await {
         Ok(response) => response,
         // A link that is no link may be a guess.
         Err(problem) if problem.code() == Code::LinkInvalid => slow_down(&api, peer, problem),
@@ -69,7 +74,7 @@ pub(super) async fn enter(
     }
 }
 
-async fn admit(api: &Api, secret: &str) -> Result<Response, Problem> {
+async fn admit(api: &Api, headers: &HeaderMap, secret: &str) -> Result<Response, Problem> {
     let now = Moment::now();
     let link = LinkSecret::parse(secret).ok_or(Code::LinkInvalid)?;
     let invitation = match api.store.invitation(link.id()).await {
@@ -92,25 +97,29 @@ async fn admit(api: &Api, secret: &str) -> Result<Response, Problem> {
             Ok((StatusCode::ACCEPTED, axum::Json(waiting)).into_response())
         }
         Admission::Enter => {
-            let claims = claims(&meeting, &invitation);
+            let visitor = api.sign_in.visitor(api, headers).await?;
+            let user = verified(&invitation, visitor.as_ref());
+            let claims = claims(&meeting, &invitation, user);
             let token = api.keys.sign(&claims, SystemTime::now(), token_ttl(&invitation, now)).map_err(|error| {
                 tracing::error!(%error, "the token of an invitation was not signed");
                 Code::Internal
             })?;
-            audit_entry(api, &invitation, now).await?;
+            audit_entry(api, &invitation, user, now).await?;
             let Meeting { id: meeting, title, .. } = meeting;
-            let entered = Entered { token, meeting, title, name: invitation.name, role: invitation.role };
+            let name = user.map_or(invitation.name, |user| user.name.clone());
+            let entered = Entered { token, meeting, title, name, role: invitation.role, is_verified: user.is_some() };
             Ok(axum::Json(entered).into_response())
         }
     }
 }
 
 /// A link that opened a meeting is what an investigation asks for first.
-async fn audit_entry(api: &Api, invitation: &Invitation, now: Moment) -> Result<(), Problem> {
+async fn audit_entry(api: &Api, invitation: &Invitation, user: Option<&User>, now: Moment) -> Result<(), Problem> {
     let mut write = api.store.write().await?;
     let subject = invitation.id.as_str();
-    let details =
-        [("meeting", Detail::Id((&invitation.meeting).into())), ("role", Detail::Word(invitation.role.name()))];
+    let mut details =
+        vec![("meeting", Detail::Id((&invitation.meeting).into())), ("role", Detail::Word(invitation.role.name()))];
+    details.extend(user.map(|user| ("user", Detail::Id((&user.id).into()))));
     let entry = NewEntry { actor: subject, action: "invitation.used", subject, details: &details };
     write.append_audit(now, &entry).await?;
     Ok(write.commit().await?)

@@ -9,14 +9,20 @@
 //! caller, rate  who is calling, and how often
 //! description   OpenAPI, and a page to browse it
 //! headers       the security headers of every answer
+//! ownership     what a caller may do with one meeting, where it matters whose it is
+//! cookies, own_pages    what browsers keep, and whether a request comes from our own pages
+//! sign_in       attempts to sign in, sessions that begin, sessions that are found again
 //! join, entry   into an open room, and by invitation: a token
-//! api_keys, meetings, occurrences, invitations, calendars, feeds, mails, webhooks, deliveries
+//! oidc, backchannel     signing in with an identity provider, and a provider's word that somebody signed out
+//! api_keys, meetings, occurrences, invitations, session, users, calendars, feeds, mails, webhooks, deliveries
 //!               one file for each resource
 //! ```
 
 mod api_keys;
+mod backchannel;
 mod calendars;
 mod caller;
+mod cookies;
 mod creation;
 mod deliveries;
 mod description;
@@ -29,13 +35,20 @@ mod join;
 mod mails;
 mod meetings;
 mod occurrences;
+mod oidc;
+mod own_pages;
+mod ownership;
 mod page;
 mod problem;
 mod rate;
+mod session;
+mod sign_in;
+mod users;
 mod version;
 mod webhooks;
 
 pub use headers::security_headers;
+pub use sign_in::SignIn;
 
 use crate::calendar::links::Links;
 use crate::outbox::Bell;
@@ -74,6 +87,7 @@ pub(crate) struct Api {
     pub(crate) keys: Arc<ApiKeys>,
     pub(crate) entry: Entry,
     pub(crate) outward: Outward,
+    sign_in: Arc<SignIn>,
     limits: Arc<caller::Limits>,
 }
 
@@ -89,8 +103,8 @@ pub struct Outward {
     pub reach: Reach,
 }
 
-pub fn router(store: Store, keys: Arc<ApiKeys>, entry: Entry, outward: Outward) -> Router {
-    let api = Api { store, keys, entry, outward, limits: Arc::default() };
+pub fn router(store: Store, keys: Arc<ApiKeys>, entry: Entry, sign_in: SignIn, outward: Outward) -> Router {
+    let api = Api { store, keys, entry, outward, sign_in: Arc::new(sign_in), limits: Arc::default() };
     let (open, open_description) = open_routes().split_for_parts();
     let (known, known_description) = known_routes().split_for_parts();
     let mut description = known_description;
@@ -114,7 +128,13 @@ async fn nothing() -> Problem {
 
 /// Routes that ask for no key.
 fn open_routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(join::join)).routes(routes!(entry::enter)).routes(routes!(feeds::fetch))
+    OpenApiRouter::new()
+        .routes(routes!(join::join))
+        .routes(routes!(entry::enter))
+        .routes(routes!(feeds::fetch))
+        .merge(session::open_router())
+        .merge(oidc::router())
+        .merge(backchannel::router())
 }
 
 /// Routes that want a caller.
@@ -129,4 +149,6 @@ fn known_routes() -> OpenApiRouter<Api> {
         .merge(webhooks::router())
         .merge(deliveries::router())
         .merge(api_keys::router())
+        .merge(session::router())
+        .merge(users::router())
 }

@@ -2,11 +2,16 @@
 //! (that is `load`) nor whether the values fit together (that is `validate`).
 
 mod error;
+mod identity;
 mod load;
+mod public_url;
 mod validate;
 
 pub use error::{ConfigError, ConfigErrors};
+pub use identity::{ClaimNames, IdentityConfig, ProviderConfig, RoleValues};
 pub use load::{CONFIG_FILE_VARIABLE, ENVIRONMENT_PREFIX, Loaded, Overrides, load};
+pub use public_url::PublicUrl;
+pub(crate) use public_url::is_loopback;
 
 use crate::store::Place;
 use consilium_media_net::{COALESCE_DEFAULT, NICE_DEFAULT, SOCKET_BUFFER_BYTES_DEFAULT, UDP_PORT_BASE_DEFAULT};
@@ -29,6 +34,7 @@ pub struct Config {
     pub media: MediaSettings,
     pub rooms: RoomSettings,
     pub store: StoreConfig,
+    pub identity: IdentityConfig,
     pub mail: MailConfig,
     pub webhooks: WebhookConfig,
     pub log: LogConfig,
@@ -49,8 +55,9 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// Connections served at once; more wait in the kernel's backlog. WebSockets leave this count once upgraded.
     pub connections_max: usize,
-    /// Where people reach the pages: what links in calendars and mails begin with. Absent: this host.
-    pub public_url: Option<String>,
+    /// How people reach this server: `https://meet.example.org`. Absent: browsers, as they call it; links in calendars and mails
+    /// name this host.
+    pub public_url: Option<PublicUrl>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -215,6 +222,7 @@ impl Default for Config {
                 loudest_speakers: 0,
             },
             store: StoreConfig { url: None, connections_max: 10 },
+            identity: IdentityConfig::default(),
             mail: MailConfig {
                 host: None,
                 port: 587,
@@ -261,7 +269,7 @@ impl Config {
     /// What links begin with, where the pages are served at `address`.
     pub fn public_url(&self, address: SocketAddr) -> String {
         match &self.http.public_url {
-            Some(url) => url.clone(),
+            Some(url) => url.origin().to_owned(),
             None if address.ip().is_loopback() || address.ip().is_unspecified() => {
                 format!("http://localhost:{}", address.port())
             }

@@ -22,11 +22,11 @@ const STORE_CONNECTIONS: std::ops::RangeInclusive<u32> = 2..=200;
 const ATTEMPTS: std::ops::RangeInclusive<u32> = 1..=200;
 
 /// Key and reason of everything that is wrong.
-pub(super) fn violations(config: &Config) -> Vec<(&'static str, String)> {
+pub(super) fn violations(config: &Config) -> Vec<(String, String)> {
     let mut violations = Vec::new();
     let mut check = |holds: bool, key: &'static str, reason: &str| {
         if !holds {
-            violations.push((key, reason.to_owned()));
+            violations.push((key.to_owned(), reason.to_owned()));
         }
     };
     check(!config.data_dir.as_os_str().is_empty(), "data_dir", "must name a directory");
@@ -42,6 +42,8 @@ pub(super) fn violations(config: &Config) -> Vec<(&'static str, String)> {
         "log.filter",
         "is not a level (error, warn, info, debug, trace) or a list of target=level",
     );
+    let identity = config.identity.violations(config.http.public_url.is_some());
+    violations.extend(identity.into_iter().map(|(key, reason)| (key, reason.to_owned())));
     violations
 }
 
@@ -111,11 +113,6 @@ fn check_listeners(config: &Config, check: &mut impl FnMut(bool, &'static str, &
         "is the address of http.listen; operations need their own",
     );
     check(
-        config.http.public_url.as_deref().is_none_or(is_base_url),
-        "http.public_url",
-        "must be of the form https://meet.example.org, without query and fragment",
-    );
-    check(
         config.http.public_url.is_some() || config.mail.host.is_none(),
         "http.public_url",
         "must be set, because mail.host is: links in mails lead there",
@@ -160,15 +157,6 @@ fn check_media(config: &Config, check: &mut impl FnMut(bool, &'static str, &str)
 }
 
 /// It stands in lines of calendars and mails.
-fn is_base_url(url: &str) -> bool {
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    rest.is_some_and(|rest| {
-        !rest.is_empty()
-            && !rest.starts_with('/')
-            && rest.chars().all(|c| c.is_ascii_alphanumeric() || "-._~:/[]%".contains(c))
-    })
-}
-
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() != 0
         && one.port() == other.port()

@@ -10,7 +10,8 @@
 //! backup        copies of the SQLite file, there and back
 //! readers       how far those who follow the events have come
 //! outbox        what is on its way to others
-//! api_keys, idempotency, meetings, invitations, links, feeds, mailed, webhooks        one file for each kind of row
+//! api_keys, idempotency, meetings, invitations, links, feeds, mailed, webhooks, users, sessions
+//!               one file for each kind of row
 //! ```
 //!
 //! Portable SQL: identifiers are texts, times are milliseconds since the Unix epoch, truth is 0 or 1, whole numbers are
@@ -31,6 +32,8 @@ pub mod meetings;
 mod migrations;
 pub mod outbox;
 pub mod readers;
+pub mod sessions;
+pub mod users;
 pub mod webhooks;
 mod write;
 

@@ -4,7 +4,7 @@ use crate::databases::Database;
 use crate::harness::{Request, Server, wait_until};
 use crate::mailbox::{Mail, Mailbox, Mood};
 use crate::meetings::{PATH, done, weekly};
-use consilium::config::{MailTls, Secret};
+use consilium::config::{MailTls, PublicUrl, Secret};
 use consilium::identity::Scope;
 use consilium::store::Place;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ async fn server(mailbox: &Mailbox, database: Option<&Database>) -> Server {
         if let Some(Database { place: Place::Postgres { url, .. }, .. }) = database {
             config.store.url = Some(url.clone());
         }
-        config.http.public_url = Some("https://meet.example.org".into());
+        config.http.public_url = PublicUrl::new("https://meet.example.org");
         config.mail.host = Some(mailbox.address.ip().to_string());
         config.mail.port = mailbox.address.port();
         config.mail.tls = MailTls::None;

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise, helpers included")]
 
 mod api_keys;
+mod backchannel;
 mod backup;
+mod browser;
 mod calendars;
 mod databases;
 mod described;
@@ -14,11 +16,17 @@ mod killed;
 mod mailbox;
 mod mails;
 mod meetings;
+mod oidc;
 mod outbox;
+mod ownership;
 mod process;
+mod provider;
 mod receiver;
 mod sentinels;
+mod session;
 mod store;
 mod surface;
+mod users;
+mod verified;
 mod walk;
 mod webhooks;
