@@ -103,7 +103,7 @@ impl App {
         let readiness = Readiness::default();
         let outward = outward(config, &keys, http_addr)?;
         let deliveries = Deliveries::start(config, &store, &outward, heard_by_deliveries).await?;
-        let sources = ops::Sources { media: handle, rooms: rooms.clone() };
+        let sources = ops::Sources { media: handle, rooms: rooms.clone(), outbox: deliveries.figures() };
         let ops = ops.serve(ops::router(sources, readiness.clone(), store.clone()), OPS_CONNECTIONS_MAX);
         let api = api::router(store.clone(), keys.clone(), entry, sign_in, outward, hub);
         let http = http.serve(routes(rooms.clone(), keys.clone(), api), config.http.connections_max);

@@ -4,11 +4,13 @@ use crate::api::Outward;
 use crate::config::Config;
 use crate::mail::{MailError, MailPlanner, Smtp};
 use crate::outbox::courier::Courier;
+use crate::outbox::figures::Figures;
 use crate::outbox::follower::follow;
 use crate::store::readers::Reader;
 use crate::store::{Store, StoreError};
 use crate::webhooks::{Sender, SenderError, WebhookPlanner, listen};
 use consilium_signaling::rooms::Notices;
+use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -26,6 +28,7 @@ pub enum DeliveryError {
 pub struct Deliveries {
     stop: watch::Sender<()>,
     tasks: JoinSet<()>,
+    figures: Arc<Figures>,
 }
 
 impl Deliveries {
@@ -37,22 +40,28 @@ impl Deliveries {
     ) -> Result<Self, DeliveryError> {
         let (stop, stopped) = watch::channel(());
         let mut tasks = JoinSet::new();
+        let figures = Arc::new(Figures::default());
         let Outward { vault, links, bell, reach, .. } = outward.clone();
         let sender = Sender::new(store.clone(), vault.clone(), reach)?;
         let attempts = config.webhooks.attempts_max;
         tasks.spawn(listen(store.clone(), notices, bell.clone(), stopped.clone()));
         tasks.spawn(follow(store.clone(), WebhookPlanner::new(store.clone()), bell.clone(), stopped.clone()));
-        tasks.spawn(Courier::new(store.clone(), sender, bell.clone(), attempts).run(stopped.clone()));
+        tasks.spawn(Courier::new(store.clone(), sender, bell.clone(), figures.clone(), attempts).run(stopped.clone()));
         if config.mail.host.is_some() {
             let smtp = Smtp::new(&config.mail, store.clone(), vault, links)?;
             // Who was invited while no mails were sent knows of it already.
             store.follow(Reader::Mail).await?;
             tasks.spawn(follow(store.clone(), MailPlanner::new(store.clone()), bell.clone(), stopped.clone()));
-            tasks.spawn(Courier::new(store.clone(), smtp, bell, config.mail.attempts_max).run(stopped));
+            tasks
+                .spawn(Courier::new(store.clone(), smtp, bell, figures.clone(), config.mail.attempts_max).run(stopped));
         } else {
             store.unfollow(Reader::Mail).await?;
         }
-        Ok(Self { stop, tasks })
+        Ok(Self { stop, tasks, figures })
+    }
+
+    pub fn figures(&self) -> Arc<Figures> {
+        self.figures.clone()
     }
 
     /// What is under way may finish, for a short while.

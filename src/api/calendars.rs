@@ -3,6 +3,7 @@
 use super::Api;
 use super::caller::Known;
 use super::extract::Path;
+use super::ownership::allow;
 use super::problem::{Problem, ProblemBody};
 use crate::calendar::{self, Attendee, Entry, Method};
 use crate::identity::{Action, may};
@@ -30,7 +31,7 @@ async fn meeting(
     Known(caller): Known,
     Path(id): Path<MeetingId>,
 ) -> Result<impl IntoResponse, Problem> {
-    may(&caller, Action::ReadPeople(&id))?;
+    allow(&api, &caller, Action::ReadPeople(&id)).await?;
     let meeting = api.store.meeting(&id).await?;
     let invitations = api.store.invitations(&id, None, INVITATIONS_MAX).await?;
     let invited = invitations.iter().filter(|invitation| invitation.revoked_at.is_none());
@@ -51,10 +52,11 @@ async fn invitation(
 ) -> Result<impl IntoResponse, Problem> {
     may(&caller, Action::ReadMeetings)?;
     let invitation = api.store.invitation(&id).await?;
+    allow(&api, &caller, Action::ReadPeople(&invitation.meeting)).await?;
     let meeting = api.store.meeting(&invitation.meeting).await?;
     let attendees: Vec<_> = Attendee::new(&invitation).into_iter().collect();
     // Who may only read must not be able to enter as somebody else.
-    let link = match may(&caller, Action::WriteMeetings) {
+    let link = match allow(&api, &caller, Action::ChangeMeeting(&meeting.id)).await {
         Ok(()) => personal_link(&api, &invitation).await?,
         Err(_) => api.outward.links.meeting(&meeting.id),
     };

@@ -65,6 +65,15 @@ fn stranger(api: &Api, request: &Request) -> Response {
     refuse(api, address, Code::Unauthenticated.into())
 }
 
+/// Within the rate of somebody who needs no key, but is known by `name`.
+pub(super) fn keep_pace(api: &Api, name: &str) -> Result<(), Problem> {
+    let verdict = api.limits.callers.take(&name.to_owned(), Instant::now());
+    match verdict.is_allowed {
+        true => Ok(()),
+        false => Err(Problem::new(Code::TooManyRequests).retry_after(verdict.reset_seconds)),
+    }
+}
+
 /// Refuses somebody who tried with what may be a guess, and counts it.
 pub(super) fn slow_down(api: &Api, peer: SocketAddr, problem: Problem) -> Response {
     refuse(api, Some(peer.ip()), problem)

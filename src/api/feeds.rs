@@ -2,7 +2,7 @@
 
 use super::Api;
 use super::calendars::{answer, personal_link};
-use super::caller::{Known, slow_down};
+use super::caller::{Known, keep_pace, slow_down};
 use super::creation::{Begun, Created, Creation};
 use super::extract::{IdempotencyKey, Json, Path, Query};
 use super::page::{Page, PageQuery, read_cursor};
@@ -78,7 +78,7 @@ async fn list(
     Known(caller): Known,
     Query(query): Query<PageQuery>,
 ) -> Result<impl IntoResponse, Problem> {
-    may(&caller, Action::ReadMeetings)?;
+    may(&caller, Action::ReadAcross)?;
     let before: Option<FeedId> = query.cursor.as_deref().map(|cursor| read_cursor(LIST, cursor)).transpose()?;
     let rows = api.store.feeds(before.as_ref(), query.limit.rows()).await?;
     Ok(axum::Json(Page::new(rows, query.limit, LIST, |row| row.id.clone(), Shown::from)))
@@ -95,7 +95,7 @@ async fn create(
     IdempotencyKey(key): IdempotencyKey,
     Json { value: Asked { email }, bytes }: Json<Asked>,
 ) -> Result<Created, Problem> {
-    may(&caller, Action::WriteMeetings)?;
+    may(&caller, Action::WriteAcross)?;
     let now = Moment::now();
     let (creation, mut write) = match Creation::begin(&api.store, &caller, key, PATH, &bytes, now).await? {
         Begun::New(creation, write) => (creation, write),
@@ -132,7 +132,7 @@ async fn get(
     Known(caller): Known,
     Path(id): Path<FeedId>,
 ) -> Result<impl IntoResponse, Problem> {
-    may(&caller, Action::ReadMeetings)?;
+    may(&caller, Action::ReadAcross)?;
     let feed = api.store.feed(&id).await?;
     Ok((etag(feed.version), axum::Json(Shown::from(feed))))
 }
@@ -148,7 +148,7 @@ async fn revoke(
     Path(id): Path<FeedId>,
     seen: IfMatch,
 ) -> Result<StatusCode, Problem> {
-    may(&caller, Action::WriteMeetings)?;
+    may(&caller, Action::WriteAcross)?;
     let now = Moment::now();
     let mut write = api.store.write().await?;
     let feed = write.feed(&id).await?;
@@ -199,6 +199,7 @@ struct Dated {
 }
 
 async fn calendar(api: &Api, feed: &Feed) -> Result<Response, Problem> {
+    keep_pace(api, feed.id.as_str())?;
     let now = Moment::now();
     let from = Moment::from_ms(now.ms().saturating_sub(KEPT.as_millis() as i64));
     let mut dated: Vec<Dated> = Vec::new();

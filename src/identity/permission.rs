@@ -66,6 +66,10 @@ pub enum Action<'a> {
     /// Make one with these scopes: nobody gives away what they do not have.
     CreateKey(&'a [Scope]),
     ManageWebhooks,
+    /// Read what is about all meetings, whoever owns them: mails, and addresses of people's calendars.
+    ReadAcross,
+    /// Change that. A calendar shows every meeting of a person.
+    WriteAcross,
     /// See what happens in one meeting.
     Attend(&'a MeetingId),
     /// Read who is invited to one meeting, addresses included.
@@ -123,6 +127,8 @@ fn user_may(user: &SignedIn, scopes: &[Scope], action: Action<'_>, is_owner: boo
     match action {
         _ if user.role.sees_all() => by_scope(scopes, action),
         Action::ReadMeetings => Ok(()),
+        Action::ReadAcross => Err(Refusal::MissingScope(Scope::MeetingsRead)),
+        Action::WriteAcross => Err(Refusal::MissingScope(Scope::MeetingsWrite)),
         Action::Chair(_) if is_owner => Err(Refusal::NotChair),
         Action::Attend(_) | Action::ReadPeople(_) | Action::Host(_) if is_owner => Ok(()),
         Action::ChangeMeeting(_) if is_owner => by_scope(scopes, action),
@@ -137,10 +143,12 @@ fn by_scope(scopes: &[Scope], action: Action<'_>) -> Result<(), Refusal> {
         false => Err(Refusal::MissingScope(scope)),
     };
     match action {
-        Action::ReadMeetings | Action::Attend(_) | Action::ReadPeople(_) => {
+        Action::ReadMeetings | Action::ReadAcross | Action::Attend(_) | Action::ReadPeople(_) => {
             needs(Scope::MeetingsWrite).or_else(|_| needs(Scope::MeetingsRead))
         }
-        Action::WriteMeetings | Action::ChangeMeeting(_) | Action::Host(_) => needs(Scope::MeetingsWrite),
+        Action::WriteMeetings | Action::WriteAcross | Action::ChangeMeeting(_) | Action::Host(_) => {
+            needs(Scope::MeetingsWrite)
+        }
         Action::Chair(_) => Err(Refusal::NotChair),
         Action::ReadKeys | Action::RevokeKey => needs(Scope::KeysAdmin),
         Action::ManageWebhooks => needs(Scope::WebhooksAdmin),
@@ -161,8 +169,10 @@ fn invitee_may(invitee: &Invitee, action: Action<'_>) -> Result<(), Refusal> {
         Action::Attend(meeting) => (meeting, true, Refusal::OtherMeeting),
         Action::ReadPeople(meeting) | Action::Host(meeting) => (meeting, invitee.role.is_host(), Refusal::NotHost),
         Action::Chair(meeting) => (meeting, invitee.role == Role::Chair, Refusal::NotChair),
-        Action::ReadMeetings => return Err(Refusal::MissingScope(Scope::MeetingsRead)),
-        Action::WriteMeetings | Action::ChangeMeeting(_) => return Err(Refusal::MissingScope(Scope::MeetingsWrite)),
+        Action::ReadMeetings | Action::ReadAcross => return Err(Refusal::MissingScope(Scope::MeetingsRead)),
+        Action::WriteMeetings | Action::WriteAcross | Action::ChangeMeeting(_) => {
+            return Err(Refusal::MissingScope(Scope::MeetingsWrite));
+        }
         Action::ReadKeys | Action::RevokeKey | Action::CreateKey(_) => {
             return Err(Refusal::MissingScope(Scope::KeysAdmin));
         }
@@ -192,7 +202,7 @@ mod tests {
     fn each_action_needs_its_scope_and_no_other_does() {
         use Scope::{KeysAdmin, MeetingsRead, MeetingsWrite, UsersAdmin, WebhooksAdmin};
         let meeting = MeetingId::new(Moment::from_ms(0));
-        let table: [(Action<'_>, &[&[Scope]]); 16] = [
+        let table: [(Action<'_>, &[&[Scope]]); 18] = [
             (Action::Attend(&meeting), &[&[MeetingsRead], &[MeetingsWrite]]),
             (Action::ReadPeople(&meeting), &[&[MeetingsRead], &[MeetingsWrite]]),
             (Action::Host(&meeting), &[&[MeetingsWrite]]),
@@ -209,6 +219,8 @@ mod tests {
             (Action::AdministerUser(SiteRole::Coordinator), &[&[UsersAdmin, MeetingsRead, MeetingsWrite]]),
             (Action::AdministerUser(SiteRole::Administrator), &[&Scope::ALL]),
             (Action::ManageWebhooks, &[&[WebhooksAdmin]]),
+            (Action::ReadAcross, &[&[MeetingsRead], &[MeetingsWrite]]),
+            (Action::WriteAcross, &[&[MeetingsWrite]]),
         ];
         for (action, enough) in table {
             for number in 0..1 << Scope::ALL.len() {
@@ -245,6 +257,8 @@ mod tests {
                 Action::ReadKeys,
                 Action::CreateKey(&[]),
                 Action::ManageWebhooks,
+                Action::ReadAcross,
+                Action::WriteAcross,
             ] {
                 assert!(matches!(may(&caller, action), Err(Refusal::MissingScope(_))), "{role:?}");
             }

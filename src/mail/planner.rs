@@ -6,8 +6,9 @@ use crate::ids::{InvitationId, MeetingId};
 use crate::meetings::invitation::{INVITATIONS_MAX, Invitation};
 use crate::meetings::meeting::Meeting;
 use crate::moment::Moment;
+use crate::outbox::courier::KEPT;
 use crate::outbox::follower::Planner;
-use crate::outbox::{Channel, NewDelivery, State};
+use crate::outbox::{Channel, NewDelivery};
 use crate::store::events::Event;
 use crate::store::readers::Reader;
 use crate::store::{Result, Store, StoreError, Write};
@@ -45,7 +46,13 @@ impl MailPlanner {
         let mailed = write.mailed(&invitation.id).await?;
         let plan = plan(meeting, invitation, mailed.as_ref(), now);
         if let Some(address) = &plan.cancel {
-            put(write, CANCEL, invitation, address, now).await?;
+            let lane = lane(invitation, address);
+            // What has not left cannot have arrived. Of older ones, what left is forgotten.
+            let may_be_known = now.since(invitation.created_at) > KEPT || write.was_tried(TARGET, &lane).await?;
+            write.supersede(TARGET, &lane, now).await?;
+            if may_be_known {
+                put(write, CANCEL, invitation, address, now).await?;
+            }
             write.set_mailed(&invitation.id, None).await?;
         }
         if let Some(mailed @ Mailed { address, .. }) = &plan.request {
@@ -96,9 +103,14 @@ fn touched(events: &[Event]) -> BTreeMap<MeetingId, Touched> {
     meetings
 }
 
+/// One mailbox hears of one invitation in order.
+fn lane(invitation: &Invitation, address: &str) -> String {
+    format!("{} {}", invitation.id, address.to_ascii_lowercase())
+}
+
 /// What has not left yet is not told: this says it better.
 async fn put(write: &mut Write, kind: &str, invitation: &Invitation, address: &str, now: Moment) -> Result<()> {
-    let lane = format!("{} {}", invitation.id, address.to_ascii_lowercase());
+    let lane = lane(invitation, address);
     write.supersede(TARGET, &lane, now).await?;
     let envelope = Envelope {
         meeting: invitation.meeting.clone(),
@@ -112,8 +124,7 @@ async fn put(write: &mut Write, kind: &str, invitation: &Invitation, address: &s
         notice: "",
         kind,
         content: serde_json::json!(envelope).to_string(),
-        state: State::Pending,
-        failure: None,
+        dead_because: None,
     };
     write.enqueue(&delivery, now).await.map(drop)
 }

@@ -1,11 +1,14 @@
 //! Which metrics there are, and where their values come from. Labels are closed sets: never a room, peer or address.
 
 use super::exposition::Exposition;
+use crate::outbox::Channel;
+use crate::outbox::figures::Figures;
 use consilium_media_core::control::SilentCause;
 use consilium_media_net::handle::MediaHandle;
 use consilium_media_net::{DELAY_BUCKETS, DelayHistogram, NetStats};
 use consilium_signaling::rooms::Rooms;
 use consilium_signaling::stats::Snapshot;
+use std::sync::Arc;
 
 /// One figure of a worker.
 type Read = fn(&NetStats) -> u64;
@@ -15,6 +18,7 @@ type Read = fn(&NetStats) -> u64;
 pub struct Sources {
     pub media: MediaHandle,
     pub rooms: Rooms,
+    pub outbox: Arc<Figures>,
 }
 
 impl Sources {
@@ -25,6 +29,7 @@ impl Sources {
         traffic(&mut exposition, &workers);
         quality(&mut exposition, &workers);
         delay(&mut exposition, &workers);
+        deliveries(&mut exposition, &self.outbox);
         exposition.render()
     }
 }
@@ -70,6 +75,16 @@ fn signaling(out: &mut Exposition, stats: &Snapshot) {
         "Notices of rooms that a part of the application was too slow to take.",
         stats.notices_lost,
     );
+}
+
+fn deliveries(out: &mut Exposition, outbox: &Figures) {
+    for (name, help, channel) in [
+        ("consilium_mail_attempts_total", "Attempts to send a mail, by how they ended.", Channel::Mail),
+        ("consilium_webhook_attempts_total", "Attempts to send a webhook, by how they ended.", Channel::Webhook),
+    ] {
+        let attempts = outbox.attempts(channel);
+        out.labelled(name, help, attempts.map(|(ending, count)| (("result", ending.name()), count)));
+    }
 }
 
 fn traffic(out: &mut Exposition, workers: &[NetStats]) {

@@ -1,5 +1,6 @@
 //! Takes out of the outbox what is due, has it carried, and says what became of it. How it is carried, a [`Carrier`] knows.
 
+use super::figures::{Ending, Figures};
 use super::{Bell, Channel, Delivery, Outcome, State, retry};
 use crate::moment::Moment;
 use crate::store::{Result, Store};
@@ -19,14 +20,14 @@ const ATTEMPT_MAX: Duration = Duration::from_secs(30);
 const LOST_AFTER: Duration = Duration::from_secs(45);
 /// Other servers put things into the outbox too.
 const POLL: Duration = Duration::from_secs(2);
-/// What is due may have to wait until something else has arrived.
+/// What is due may have to wait for a place.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// After a failure of the store.
 const BACKOFF: Duration = Duration::from_secs(1);
 /// How long attempts under way may take to finish when the server stops.
 const DRAIN: Duration = Duration::from_secs(3);
 /// How long what has arrived, and what has not, is kept to be looked at.
-const KEPT: Duration = Duration::from_secs(7 * 86_400);
+pub const KEPT: Duration = Duration::from_secs(7 * 86_400);
 const KEPT_DEAD: Duration = Duration::from_secs(30 * 86_400);
 const SWEEP: Duration = Duration::from_secs(600);
 
@@ -41,6 +42,7 @@ pub struct Courier<C> {
     store: Store,
     carrier: Arc<C>,
     bell: Bell,
+    figures: Arc<Figures>,
     attempts_max: u32,
     running: JoinSet<(Delivery, Outcome)>,
     /// By target.
@@ -48,9 +50,9 @@ pub struct Courier<C> {
 }
 
 impl<C: Carrier> Courier<C> {
-    pub fn new(store: Store, carrier: C, bell: Bell, attempts_max: u32) -> Self {
+    pub fn new(store: Store, carrier: C, bell: Bell, figures: Arc<Figures>, attempts_max: u32) -> Self {
         let carrier = Arc::new(carrier);
-        Self { store, carrier, bell, attempts_max, running: JoinSet::new(), in_flight: HashMap::new() }
+        Self { store, carrier, bell, figures, attempts_max, running: JoinSet::new(), in_flight: HashMap::new() }
     }
 
     /// Until `stop` changes or its sender goes.
@@ -58,10 +60,10 @@ impl<C: Carrier> Courier<C> {
         let mut sweep_at = tokio::time::Instant::now();
         loop {
             if tokio::time::Instant::now() >= sweep_at {
-                complain::<C>("sweep", self.sweep().await);
+                complain::<C>("sweep", &self.sweep().await);
                 sweep_at = tokio::time::Instant::now() + SWEEP;
             }
-            let pause = match complain::<C>("set out", self.set_out().await) {
+            let pause = match complain::<C>("set out", &self.set_out().await) {
                 true => self.pause().await,
                 false => BACKOFF,
             };
@@ -122,27 +124,33 @@ impl<C: Carrier> Courier<C> {
             *busy = busy.saturating_sub(1);
         }
         self.in_flight.retain(|_, busy| *busy > 0);
-        complain::<C>("record", self.record(&delivery, outcome).await);
+        complain::<C>("record", &self.record(&delivery, outcome).await);
     }
 
     async fn record(&self, delivery: &Delivery, outcome: Outcome) -> Result<()> {
         let now = Moment::now();
-        let is_last = delivery.attempts >= self.attempts_max;
+        let ending = Ending::of(&outcome, delivery.attempts >= self.attempts_max);
+        let failure = match outcome {
+            Outcome::Failed(failure) | Outcome::Refused(failure) => failure,
+            Outcome::Delivered | Outcome::Superseded => "".into(),
+        };
         let mut write = self.store.write().await?;
-        let id = &delivery.id;
-        match outcome {
-            Outcome::Delivered => write.end(id, State::Delivered, None, now).await?,
-            Outcome::Superseded => write.end(id, State::Superseded, None, now).await?,
-            Outcome::Failed(failure) if !is_last => {
+        match ending {
+            Ending::Delivered => write.end(delivery, State::Delivered, None, now).await?,
+            Ending::Superseded => write.end(delivery, State::Superseded, None, now).await?,
+            Ending::Failed => {
                 let due = now.plus(retry::pause(delivery.attempts, rand::random()));
-                write.postpone(id, due, &failure).await?;
+                write.postpone(&delivery.id, due, &failure).await?;
             }
-            Outcome::Failed(failure) | Outcome::Refused(failure) => {
-                tracing::warn!(delivery = id.as_str(), attempts = delivery.attempts, %failure, "a delivery was given up");
-                write.end(id, State::Dead, Some(&failure), now).await?;
+            Ending::Dead => {
+                let id = delivery.id.as_str();
+                tracing::warn!(delivery = id, attempts = delivery.attempts, %failure, "a delivery was given up");
+                write.end(delivery, State::Dead, Some(&failure), now).await?;
             }
         }
-        write.commit().await
+        write.commit().await?;
+        self.figures.count(C::CHANNEL, ending);
+        Ok(())
     }
 
     /// Until the next is due.
@@ -163,8 +171,8 @@ impl<C: Carrier> Courier<C> {
 }
 
 /// Whether it went well.
-fn complain<C: Carrier>(step: &'static str, result: Result<()>) -> bool {
-    if let Err(error) = &result {
+fn complain<C: Carrier>(step: &'static str, result: &Result<()>) -> bool {
+    if let Err(error) = result {
         tracing::warn!(%error, channel = C::CHANNEL.name(), step, "the store did not answer; deliveries wait");
     }
     result.is_ok()

@@ -5,11 +5,13 @@
 //! follower      reads the events and puts into the outbox what they lead to
 //! courier       takes out what is due, has it carried, and says what became of it
 //! retry         how long to wait after a failure
+//! figures       how attempts ended, for metrics
 //! ```
 //!
 //! What arrives, arrives at least once: a server that ends between the carrying and the saying carries again.
 
 pub mod courier;
+pub mod figures;
 pub mod follower;
 pub mod retry;
 
@@ -44,7 +46,9 @@ impl Channel {
 #[serde(rename_all = "snake_case")]
 #[schema(as = DeliveryState)]
 pub enum State {
-    /// On its way: not tried yet, or to be tried again.
+    /// Behind something else in its lane.
+    Waiting,
+    /// Its turn: not tried yet, or to be tried again.
     Pending,
     /// Kept back until its target is enabled again.
     Held,
@@ -56,10 +60,11 @@ pub enum State {
 }
 
 impl State {
-    const ALL: [Self; 5] = [Self::Pending, Self::Held, Self::Delivered, Self::Dead, Self::Superseded];
+    const ALL: [Self; 6] = [Self::Waiting, Self::Pending, Self::Held, Self::Delivered, Self::Dead, Self::Superseded];
 
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Waiting => "waiting",
             Self::Pending => "pending",
             Self::Held => "held",
             Self::Delivered => "delivered",
@@ -85,8 +90,8 @@ pub struct NewDelivery<'a> {
     pub notice: &'a str,
     pub kind: &'a str,
     pub content: String,
-    pub state: State,
-    pub failure: Option<&'static str>,
+    /// Why it is not even tried.
+    pub dead_because: Option<&'static str>,
 }
 
 /// Something on its way. No `Debug`: the content may be somebody's address.

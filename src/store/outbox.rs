@@ -1,5 +1,9 @@
 //! What is on its way to others. Rows are put here in the transaction of what they tell of, and taken by whoever carries
 //! them, for a time: should they not come back, somebody else goes.
+//!
+//! Only the first row of a lane is `pending`; those behind it are `waiting`, and the next has its turn in the transaction
+//! that ends the one before it. So whoever looks for what is due sees no more rows than could go, however many wait for one
+//! that is down.
 
 use super::{Result, Store, StoreError, Write};
 use crate::ids::DeliveryId;
@@ -20,14 +24,6 @@ macro_rules! columns {
     };
 }
 
-/// What holds of rows that may go: nothing that is before them in their lane is still to go.
-macro_rules! is_first {
-    () => {
-        "NOT EXISTS (SELECT 1 FROM outbox AS earlier WHERE earlier.target = outbox.target AND earlier.lane = outbox.lane \
-         AND earlier.state = 'pending' AND earlier.number < outbox.number)"
-    };
-}
-
 /// Which deliveries a list holds.
 #[derive(Clone, Copy, Debug)]
 pub struct Filter<'a> {
@@ -43,7 +39,11 @@ impl Write {
             .await?;
         let number: i64 = row.try_get(0)?;
         let id = DeliveryId::new(now);
-        let is_over = new.state != State::Pending;
+        let state = match new.dead_because {
+            Some(_) => State::Dead,
+            None if self.is_lane_busy(new.target, new.lane).await? => State::Waiting,
+            None => State::Pending,
+        };
         sqlx::query(
             "INSERT INTO outbox (id, number, channel, target, lane, notice, kind, content, state, attempts, due_at_ms, \
              failure, created_at_ms, ended_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11, $12, $13)",
@@ -56,20 +56,32 @@ impl Write {
         .bind(new.notice)
         .bind(new.kind)
         .bind(&new.content)
-        .bind(new.state.name())
+        .bind(state.name())
         .bind(now.ms())
-        .bind(new.failure)
+        .bind(new.dead_because)
         .bind(now.ms())
-        .bind(is_over.then_some(now.ms()))
+        .bind((state == State::Dead).then_some(now.ms()))
         .execute(self.connection())
         .await?;
         Ok(id)
     }
 
-    /// How many of a target are still to go, counted up to `limit`.
-    pub async fn waiting(&mut self, target: &str, limit: i64) -> Result<i64> {
+    async fn is_lane_busy(&mut self, target: &str, lane: &str) -> Result<bool> {
         let row = sqlx::query(
-            "SELECT COUNT(*) FROM (SELECT 1 FROM outbox WHERE target = $1 AND state = 'pending' LIMIT $2) AS waiting",
+            "SELECT 1 FROM outbox WHERE target = $1 AND lane = $2 AND state IN ('waiting', 'pending', 'held') LIMIT 1",
+        )
+        .bind(target)
+        .bind(lane)
+        .fetch_optional(self.connection())
+        .await?;
+        Ok(row.is_some())
+    }
+
+    /// How many of a target are still to go, counted up to `limit`.
+    pub async fn unsent(&mut self, target: &str, limit: i64) -> Result<i64> {
+        let row = sqlx::query(
+            "SELECT COUNT(*) FROM (SELECT 1 FROM outbox WHERE target = $1 AND state IN ('waiting', 'pending') LIMIT $2) \
+             AS unsent",
         )
         .bind(target)
         .bind(limit)
@@ -89,9 +101,7 @@ impl Write {
     ) -> Result<Vec<Delivery>> {
         let rows = sqlx::query(concat!(
             columns!(),
-            " WHERE channel = $1 AND target = $2 AND state = 'pending' AND due_at_ms <= $3 AND ",
-            is_first!(),
-            " ORDER BY number LIMIT $4"
+            " WHERE channel = $1 AND target = $2 AND state = 'pending' AND due_at_ms <= $3 ORDER BY number LIMIT $4"
         ))
         .bind(channel.name())
         .bind(target)
@@ -125,24 +135,47 @@ impl Write {
         Ok(())
     }
 
-    /// It will not be tried again. What somebody else has ended stays as it is.
-    pub async fn end(&mut self, id: &DeliveryId, state: State, failure: Option<&str>, now: Moment) -> Result<()> {
-        sqlx::query(
+    /// It will not be tried again, and the next in its lane has its turn. What somebody else has ended stays as it is.
+    pub async fn end(&mut self, ended: &Delivery, state: State, failure: Option<&str>, now: Moment) -> Result<()> {
+        let changed = sqlx::query(
             "UPDATE outbox SET state = $1, failure = $2, ended_at_ms = $3 WHERE id = $4 AND state IN ('pending', 'held')",
         )
         .bind(state.name())
         .bind(failure)
         .bind(now.ms())
-        .bind(id.as_str())
+        .bind(ended.id.as_str())
+        .execute(self.connection())
+        .await?;
+        if changed.rows_affected() == 0 {
+            return Ok(());
+        }
+        sqlx::query(
+            "UPDATE outbox SET state = 'pending', due_at_ms = $1 WHERE id = (SELECT id FROM outbox WHERE target = $2 \
+             AND lane = $3 AND state = 'waiting' ORDER BY number LIMIT 1)",
+        )
+        .bind(now.ms())
+        .bind(&ended.target)
+        .bind(&ended.lane)
         .execute(self.connection())
         .await?;
         Ok(())
     }
 
+    /// Whether anything in a lane has ever been on its way; what has ended long ago is forgotten.
+    pub async fn was_tried(&mut self, target: &str, lane: &str) -> Result<bool> {
+        let row = sqlx::query("SELECT 1 FROM outbox WHERE target = $1 AND lane = $2 AND attempts > 0 LIMIT 1")
+            .bind(target)
+            .bind(lane)
+            .fetch_optional(self.connection())
+            .await?;
+        Ok(row.is_some())
+    }
+
     /// Ends what is still to go in a lane: something newer takes its place.
     pub async fn supersede(&mut self, target: &str, lane: &str, now: Moment) -> Result<()> {
         sqlx::query(
-            "UPDATE outbox SET state = 'superseded', ended_at_ms = $1 WHERE target = $2 AND lane = $3 AND state = 'pending'",
+            "UPDATE outbox SET state = 'superseded', ended_at_ms = $1 WHERE target = $2 AND lane = $3 \
+             AND state IN ('waiting', 'pending')",
         )
         .bind(now.ms())
         .bind(target)
@@ -152,7 +185,7 @@ impl Write {
         Ok(())
     }
 
-    /// Keeps a target's deliveries back, or lets them go on.
+    /// Keeps the first of each of a target's lanes back, and with them the others, or lets them go on.
     pub async fn hold(&mut self, target: &str, is_held: bool) -> Result<()> {
         let (from, to) = if is_held { (State::Pending, State::Held) } else { (State::Held, State::Pending) };
         sqlx::query("UPDATE outbox SET state = $1 WHERE target = $2 AND state = $3")
@@ -198,11 +231,9 @@ impl Write {
 impl Store {
     /// Targets for which something is due.
     pub async fn due_targets(&self, channel: Channel, now: Moment) -> Result<Vec<String>> {
-        let rows = sqlx::query(concat!(
-            "SELECT DISTINCT target FROM outbox WHERE channel = $1 AND state = 'pending' AND due_at_ms <= $2 AND ",
-            is_first!(),
-            " LIMIT $3"
-        ))
+        let rows = sqlx::query(
+            "SELECT DISTINCT target FROM outbox WHERE channel = $1 AND state = 'pending' AND due_at_ms <= $2 LIMIT $3",
+        )
         .bind(channel.name())
         .bind(now.ms())
         .bind(TARGETS_MAX)
@@ -213,11 +244,9 @@ impl Store {
 
     /// When the next is due; `None` where nothing waits.
     pub async fn next_due(&self, channel: Channel) -> Result<Option<Moment>> {
-        let row = sqlx::query(concat!(
-            "SELECT due_at_ms FROM outbox WHERE channel = $1 AND state = 'pending' AND ",
-            is_first!(),
-            " ORDER BY due_at_ms LIMIT 1"
-        ))
+        let row = sqlx::query(
+            "SELECT due_at_ms FROM outbox WHERE channel = $1 AND state = 'pending' ORDER BY due_at_ms LIMIT 1",
+        )
         .bind(channel.name())
         .fetch_optional(&mut *self.reader().await?)
         .await?;

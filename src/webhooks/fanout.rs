@@ -3,7 +3,7 @@
 use super::endpoint::Endpoint;
 use crate::ids::NoticeId;
 use crate::moment::Moment;
-use crate::outbox::{Channel, NewDelivery, State};
+use crate::outbox::{Channel, NewDelivery};
 use crate::store::{Result, Write};
 
 /// What one endpoint may have to hear still. One that is away for a day while a trust works has less to catch up with.
@@ -35,7 +35,7 @@ async fn put(write: &mut Write, endpoint: &Endpoint, told: &[Told<'_>], now: Mom
     if wanted.is_empty() {
         return Ok(());
     }
-    let is_full = write.waiting(endpoint.id.as_str(), WAITING_MAX).await? >= WAITING_MAX;
+    let is_full = write.unsent(endpoint.id.as_str(), WAITING_MAX).await? >= WAITING_MAX;
     for told in wanted {
         let delivery = NewDelivery {
             channel: Channel::Webhook,
@@ -44,8 +44,7 @@ async fn put(write: &mut Write, endpoint: &Endpoint, told: &[Told<'_>], now: Mom
             notice: told.id.as_str(),
             kind: told.kind,
             content: told.body.clone(),
-            state: if is_full { State::Dead } else { State::Pending },
-            failure: is_full.then_some(TOO_MANY),
+            dead_because: is_full.then_some(TOO_MANY),
         };
         write.enqueue(&delivery, now).await?;
     }

@@ -20,6 +20,7 @@ mod mailbox;
 mod mails;
 mod meetings;
 mod oidc;
+mod outbox;
 mod outcomes;
 mod ownership;
 mod process;

@@ -34,7 +34,10 @@ async fn somebody_elses_meeting_is_not_there() {
         let occurrence = format!("{one}/occurrences/{start}");
 
         let change = json!({"title": "Mine now"});
+        let (file, own_file) = (format!("{one}/calendar.ics"), format!("{invitation}/calendar.ics"));
         let requests = [
+            Request::get(&file),
+            Request::get(&own_file),
             Request::get(&one),
             Request::get(&window),
             Request::get(&invitations),
@@ -65,6 +68,26 @@ async fn somebody_elses_meeting_is_not_there() {
         assert_eq!(count(&mut member).await, Some(0));
         assert_eq!(count(&mut admin).await, Some(2));
         assert_eq!(member.send(&server, Request::json("POST", PATH, &weekly())).await.problem(), "missing_scope");
+
+        // What is about the meetings of all is for those who see all: a calendar would show them.
+        let (feeds, feed) = ("/api/v1/calendar-feeds", json!({"email": "ann@example.org"}));
+        for request in [
+            Request::json("POST", feeds, &feed),
+            Request::get(feeds),
+            Request::get("/api/v1/mails"),
+            Request::get("/api/v1/webhooks"),
+        ] {
+            let what = format!("{} {}", request.method, request.path);
+            for browser in [&mut ann, &mut member] {
+                let answer = browser.send(&server, request.clone()).await;
+                assert_eq!((answer.status, answer.problem().as_str()), (403, "missing_scope"), "{what}");
+            }
+            let answer = admin.send(&server, request).await;
+            assert!(matches!(answer.status, 200 | 201), "{what}: {}", answer.text());
+        }
+        let own = ann.send(&server, Request::get(&own_file)).await;
+        let secret = invited.json()["link_secret"].as_str().unwrap().to_owned();
+        assert!(own.text().replace("\r\n ", "").contains(&secret), "{}", own.text());
 
         for (browser, title) in [(&mut ann, "By its owner"), (&mut admin, "By an administrator")] {
             assert_eq!(browser.send(&server, Request::get(&invitation)).await.status, 200);

@@ -72,6 +72,12 @@ async fn a_receiver_that_fails_three_times_gets_the_event_with_one_id_and_a_vali
         wait_until(async || done().await != json!([]), async || done().await.to_string()).await;
         let delivery = done().await[0].clone();
         assert_eq!((&delivery["event_id"], &delivery["attempts"]), (&body["id"], &json!(4)), "{delivery}");
+        // Counted after the commit that the API has shown.
+        for line in ["{result=\"delivered\"} 1", "{result=\"failed\"} 3", "{result=\"dead\"} 0"] {
+            let line = format!("consilium_webhook_attempts_total{line}\n");
+            let metrics = async || server.ops("/metrics").await.text().to_owned();
+            wait_until(async || metrics().await.contains(&line), async || line.clone()).await;
+        }
         server.stop().await;
     }
 }

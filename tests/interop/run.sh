@@ -70,9 +70,11 @@ answers() { python3 -c 'import sys, urllib.request; urllib.request.urlopen(sys.a
 
 server_pid=
 data=
+INTEROP_CERTIFICATES=
 cleanup() {
   if [[ -n $server_pid ]]; then kill -KILL "$server_pid" 2>/dev/null || true; fi
   if [[ -n $data ]]; then rm -rf "$data"; fi
+  if [[ -n $INTEROP_CERTIFICATES ]]; then rm -rf "$INTEROP_CERTIFICATES"; fi
 }
 trap cleanup EXIT
 
@@ -192,7 +194,9 @@ suite_environment() { # SUITE
     # The mail server comes with the tests.
     calendar)
       echo CONSILIUM_HTTP__PUBLIC_URL=https://meet.example.org CONSILIUM_MAIL__FROM=mdt@hospital.example \
-        CONSILIUM_MAIL__HOST=127.0.0.1 CONSILIUM_MAIL__PORT="$INTEROP_MAIL_PORT" CONSILIUM_MAIL__TLS=none
+        CONSILIUM_MAIL__HOST=127.0.0.1 CONSILIUM_MAIL__PORT="$INTEROP_MAIL_PORT" CONSILIUM_MAIL__TLS=starttls \
+        CONSILIUM_MAIL__USERNAME=consilium CONSILIUM_MAIL__PASSWORD="$CONSILIUM_API_SECRET" \
+        SSL_CERT_FILE="$INTEROP_CERTIFICATES/authority.pem"
       ;;
     # Nothing is taken, so that there are dead letters to ask about.
     rest)
@@ -201,6 +205,19 @@ suite_environment() { # SUITE
         CONSILIUM_MAIL__ATTEMPTS_MAX=1 CONSILIUM_WEBHOOKS__ATTEMPTS_MAX=1
       ;;
   esac
+}
+
+# Of an authority of our own, which the server under test is told to trust.
+make_certificate() {
+  INTEROP_CERTIFICATES=$(mktemp -d)
+  export INTEROP_CERTIFICATES
+  (
+    cd "$INTEROP_CERTIFICATES"
+    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout authority.key -out authority.pem
+    openssl req -newkey rsa:2048 -nodes -subj /CN=mailbox -keyout mailbox.key -out mailbox.csr
+    openssl x509 -req -days 2 -in mailbox.csr -CA authority.pem -CAkey authority.key -CAcreateserial -out mailbox.pem \
+      -extfile <(printf 'subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n')
+  ) >/dev/null 2>&1
 }
 
 suite_calendar() {
@@ -225,6 +242,7 @@ prepare() { # SUITE
       prepare_python calendar "$calendar_venv"
       read -r INTEROP_MAIL_PORT _ < <(free_ports)
       export INTEROP_MAIL_PORT
+      make_certificate
       ;;
     *) say "there is no suite $1"; exit 2 ;;
   esac

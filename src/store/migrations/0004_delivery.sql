@@ -54,7 +54,7 @@ CREATE TABLE outbox (
     number BIGINT NOT NULL,
     channel TEXT NOT NULL,
     target TEXT NOT NULL,
-    -- Within a target, what is in one lane goes one after the other.
+    -- Within a target, what is in one lane goes one after the other: the first is pending, the others are waiting.
     lane TEXT NOT NULL,
     notice TEXT NOT NULL,
     kind TEXT NOT NULL,

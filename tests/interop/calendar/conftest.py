@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 import os
+import ssl
 import threading
 import time
 from email.message import EmailMessage
@@ -13,6 +14,7 @@ from typing import Any, Callable, Iterator
 import pytest
 import requests
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult, LoginPassword
 
 # Longer than the server waits before it tries a mail server again that was not there at first.
 MAIL_SECONDS = 30
@@ -79,10 +81,27 @@ def api() -> Api:
     return Api()
 
 
+def authenticate(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+    expected = LoginPassword(b"consilium", os.environ["CONSILIUM_API_SECRET"].encode())
+    return AuthResult(success=isinstance(data, LoginPassword) and data == expected)
+
+
 @pytest.fixture(scope="session")
 def mailbox() -> Iterator[Mailbox]:
+    """Takes nothing from whom it does not know, and nothing in the clear."""
+    certificates = os.environ["INTEROP_CERTIFICATES"]
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(f"{certificates}/mailbox.pem", f"{certificates}/mailbox.key")
     mailbox = Mailbox()
-    controller = Controller(mailbox, hostname="127.0.0.1", port=int(os.environ["INTEROP_MAIL_PORT"]))
+    controller = Controller(
+        mailbox,
+        hostname="127.0.0.1",
+        port=int(os.environ["INTEROP_MAIL_PORT"]),
+        tls_context=tls,
+        require_starttls=True,
+        auth_required=True,
+        authenticator=authenticate,
+    )
     controller.start()
     yield mailbox
     controller.stop()
