@@ -19,6 +19,9 @@ WITHOUT_KEY = 0.01
 
 chance = random.Random(1)
 kept = objects.Kept()
+typist = objects.Typist()
+# Who is signed in, until a request ends that.
+visitors = []
 answers = collections.Counter()
 own_keys = {f"key_{secret.split('_')[1]}" for secret in objects.KEYS}
 
@@ -40,6 +43,10 @@ def _fresh_key():
     return {"id": objects.api_key()}
 
 
+def _fresh_user():
+    return {"id": objects.account()[0]}
+
+
 # What is changed is made for the case alone.
 PLACES = {
     "get_meeting": lambda: {"id": kept.meeting},
@@ -47,6 +54,7 @@ PLACES = {
     "list_invitations": lambda: {"id": kept.meeting},
     "get_invitation": lambda: {"id": kept.invitation},
     "get_api_key": lambda: {"id": kept.api_key},
+    "get_user": lambda: {"id": kept.user},
     "update_meeting": _fresh_meeting,
     "cancel_meeting": _fresh_meeting,
     "create_invitation": _fresh_meeting,
@@ -56,7 +64,13 @@ PLACES = {
     "revoke_invitation": _fresh_invitation,
     "renew_invitation_link": _fresh_invitation,
     "revoke_api_key": _fresh_key,
+    "update_user": _fresh_user,
+    "reset_password": _fresh_user,
+    "sign_out_user": _fresh_user,
 }
+
+# Asked by somebody who is signed in.
+BY_VISITOR = {"sign_out", "sign_out_everywhere", "change_password"}
 
 # What can be changed no more, for a share of the same cases.
 OVER_SHARE = 0.2
@@ -101,6 +115,23 @@ def _is_about(case, location):
     return getattr(case.meta.phase.data, "parameter_location", None) == location
 
 
+def _visit(case):
+    if not visitors:
+        visitors.append(objects.Visitor())
+    case.headers.pop("Authorization", None)
+    case.headers.update(visitors[0].headers)
+
+
+def _type(case, operation):
+    """What must be right for a request to succeed, and what no two requests may share."""
+    if operation == "sign_in":
+        case.body = typist.types()
+    if operation == "change_password":
+        case.body = {"current_password": visitors[0].typed["password"], "new_password": "three blue horses"}
+    if operation == "create_user" and "login" in case.body:
+        case.body = {**case.body, "login": f"made-{chance.getrandbits(64):x}"}
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
     operation = case.operation.definition.raw["operationId"]
@@ -108,6 +139,10 @@ def before_call(context, case, kwargs):
     lacks_header = _is_about(case, ParameterLocation.HEADER)
     if lacks_header or chance.random() >= WITHOUT_KEY:
         case.headers["Authorization"] = objects.authorization()
+    if operation == "sign_in" and not lacks_header:
+        case.headers.update(objects.OWN_PAGE)
+    if operation in BY_VISITOR:
+        _visit(case)
     # Elsewhere its own links lead from object to object.
     is_placed = phase == "coverage" or (phase != "stateful" and chance.random() < SENSIBLE)
     if operation in PLACES and (lacks_header or (is_placed and _is_sound(case, ParameterLocation.PATH))):
@@ -125,10 +160,13 @@ def before_call(context, case, kwargs):
     if isinstance(case.body, dict) and _is_sound(case, ParameterLocation.BODY) and chance.random() < SENSIBLE:
         sensible = {name: chance.choice(VALUES[name]) for name in case.body if name in VALUES}
         case.body = {**case.body, **sensible}
+        _type(case, operation)
 
 
 @schemathesis.hook
 def after_call(context, case, response):
+    if case.operation.definition.raw["operationId"] in BY_VISITOR and response.status_code < 300:
+        visitors.clear()
     # Methods that are tried and not described belong to no operation.
     if response.request.method == case.operation.method.upper():
         answers[case.operation.definition.raw["operationId"], response.status_code] += 1
