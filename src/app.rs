@@ -4,6 +4,7 @@ use crate::api::{self, Entry, SignIn};
 use crate::assets;
 use crate::config::{Config, CredentialSource};
 use crate::credentials::{self, CredentialsError};
+use crate::door::MeetingDoor;
 use crate::http::{HttpServer, ListenError, Listener};
 use crate::oidc::ProvidersError;
 use crate::ops::{self, Readiness};
@@ -13,7 +14,7 @@ use axum::middleware::from_fn;
 use consilium_media_core::transport::identity::{Identity, IdentityError};
 use consilium_media_net::{MediaConfig, MediaServer, StartError};
 use consilium_signaling::access::ApiKeys;
-use consilium_signaling::rooms::{Rooms, RoomsConfig};
+use consilium_signaling::rooms::{Hooks, Listeners, Rooms, RoomsConfig};
 use consilium_signaling::{session, twirp};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -73,7 +74,8 @@ impl App {
             tracing::info!("nobody has an account yet; make the first with: {FIRST_ACCOUNT}");
         }
         let (media, handle, events) = consilium_media_net::start(&media_config(config), Identity::generate()?)?;
-        let rooms = Rooms::start(rooms_config(config), keys.clone(), handle.clone(), events);
+        let hooks = Hooks { door: Arc::new(MeetingDoor::new(store.clone())), listeners: Listeners::default() };
+        let rooms = Rooms::start(rooms_config(config), hooks, keys.clone(), handle.clone(), events);
 
         let (http_addr, ops_addr) = (http.address(), ops.address());
         let readiness = Readiness::default();

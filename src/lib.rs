@@ -6,6 +6,7 @@
 //! credentials   the API key pair: configured, or generated for development
 //! moment, ids   points in time and identifiers, as they are stored and shown
 //! text          names and titles, in one normal form
+//! door          whom the rooms of scheduled meetings let in
 //! meetings      what is scheduled, who is invited, who enters
 //! store         the database: the only place that speaks SQL
 //! identity      who is calling, and what they may do
@@ -23,6 +24,7 @@ pub mod assets;
 pub mod cli;
 pub mod config;
 pub mod credentials;
+pub mod door;
 pub mod http;
 pub mod identity;
 pub mod ids;

@@ -37,6 +37,8 @@ labels!(
         TokenInvalid = "token_invalid",
         /// A good token without the grant to join.
         NotAllowed = "not_allowed",
+        /// A good token of somebody whom the application does not let in now.
+        Denied = "denied",
         /// The request itself could not be read.
         Malformed = "malformed",
         RoomFull = "room_full",
@@ -110,6 +112,7 @@ pub struct Stats {
     malformed: AtomicU64,
     data_dropped: [AtomicU64; DataDrop::ALL.len()],
     events_dropped: AtomicU64,
+    notices_lost: AtomicU64,
 }
 
 /// One reading of all counters.
@@ -129,6 +132,8 @@ pub struct Snapshot {
     pub data_dropped: Vec<(DataDrop, u64)>,
     /// Media events that a busy room did not take (loudness, lossy data, and what a participant sent whom that ended).
     pub events_dropped: u64,
+    /// Notices for which a listener of the application had no room.
+    pub notices_lost: u64,
 }
 
 impl Stats {
@@ -147,6 +152,7 @@ impl Stats {
             malformed: read(&self.malformed),
             data_dropped: DataDrop::ALL.iter().map(|&drop| (drop, read(&self.data_dropped[drop as usize]))).collect(),
             events_dropped: read(&self.events_dropped),
+            notices_lost: read(&self.notices_lost),
         }
     }
 
@@ -183,6 +189,10 @@ impl Stats {
 
     pub(crate) fn count_dropped_event(&self) {
         add(&self.events_dropped, 1);
+    }
+
+    pub(crate) fn count_lost_notices(&self, lost: u64) {
+        add(&self.notices_lost, lost);
     }
 
     pub(crate) fn room_opened(&self) {

@@ -65,6 +65,11 @@ fn signaling(out: &mut Exposition, stats: &Snapshot) {
         "Loudness reports and messages on data channels that a busy room did not take.",
         stats.events_dropped,
     );
+    out.counter(
+        "consilium_room_notices_lost_total",
+        "Notices of rooms that a part of the application was too slow to take.",
+        stats.notices_lost,
+    );
 }
 
 fn traffic(out: &mut Exposition, workers: &[NetStats]) {

@@ -259,7 +259,9 @@ async fn people_in_a_meeting_read_it_with_their_token_by_their_role_of_this_mome
         // There is nothing else, not even a hint of it.
         assert_eq!(asked(&other_path, token).await, (404, "not_found".into()), "{}", database.name);
         assert_eq!(asked(PATH, token).await, (403, "missing_scope".into()));
-        let edited = format!("{}A", &token[..token.len() - 1]);
+        let (claimed, signature) = token.rsplit_once('.').unwrap();
+        let other_letter = if signature.starts_with('A') { "B" } else { "A" };
+        let edited = format!("{claimed}.{other_letter}{}", &signature[1..]);
         assert_eq!(asked(&own_path, &edited).await, (401, "unauthenticated".into()));
 
         // The token still says chair; the invitation does not.
@@ -274,6 +276,40 @@ async fn people_in_a_meeting_read_it_with_their_token_by_their_role_of_this_mome
         let claims = Claims { identity: "dr-two".into(), ..claims(&server, &entered) };
         let made = server.app.keys().sign(&claims, SystemTime::now(), crate::harness::MINUTE).unwrap();
         assert_eq!(asked(&own_path, &made).await, (401, "unauthenticated".into()));
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_opens_the_room_only_as_long_as_its_invitation_does() {
+    for (database, server) in Server::on_each().await {
+        let key = server.api_key(&[Scope::MeetingsWrite]).await;
+        let (meeting, version) = meeting(&server, &key, "nobody").await;
+        let mut tokens = Vec::new();
+        for name in ["Dr One", "Dr Two"] {
+            let (invitation, tag) = invite(&server, &key, &meeting, json!({"name": name, "role": "core"})).await;
+            let entered = server.http(&Request::json("POST", ENTER, &link(&invitation))).await.json();
+            tokens.push((invitation, tag, entered["token"].as_str().unwrap().to_owned()));
+        }
+        let stranger = Claims { identity: "dr-three".into(), ..claims(&server, &json!({"token": tokens[0].2})) };
+        let stranger = server.app.keys().sign(&stranger, SystemTime::now(), crate::harness::MINUTE).unwrap();
+        let opens = async |token: &str| {
+            let path = format!("/rtc/v1/validate?access_token={token}");
+            let answer = server.http(&Request::get(&path)).await;
+            (answer.status, answer.text().to_owned())
+        };
+        let not_invited = (403, "This meeting needs an invitation. Ask the host for a link.".to_owned());
+        assert_eq!(opens(&stranger).await, not_invited, "{}", database.name);
+        for (_, _, token) in &tokens {
+            assert_eq!(opens(token).await, (200, "success".into()), "{}", database.name);
+        }
+        let one = format!("/api/v1/invitations/{}", tokens[0].0["id"].as_str().unwrap());
+        done(&server, Request::delete(&one).header("If-Match", &tokens[0].1), &key, 204).await;
+        assert_eq!(opens(&tokens[0].2).await, not_invited, "{}", database.name);
+        assert_eq!(opens(&tokens[1].2).await.0, 200);
+        let path = format!("{PATH}/{}", meeting["id"].as_str().unwrap());
+        done(&server, Request::delete(&path).header("If-Match", &version), &key, 200).await;
+        assert_eq!(opens(&tokens[1].2).await, (403, "This meeting was cancelled.".into()), "{}", database.name);
         server.stop().await;
     }
 }

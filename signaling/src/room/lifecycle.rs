@@ -128,8 +128,9 @@ impl Room {
                 self.effects.push_back(Effect::Media(Command::RemovePeer { peer: peer.id }));
             }
         }
+        let info = participant.farewell(&self.server.region, reason);
+        self.notice_left(info.clone(), participant.state);
         if participant.is_visible() {
-            let info = participant.farewell(&self.server.region, reason);
             self.tell_others(None, &Message::Update(ParticipantUpdate { participants: vec![info] }));
         }
         self.speakers.forget(&participant.sid);
@@ -190,6 +191,7 @@ impl Room {
             return;
         }
         participant.state = State::Active;
+        self.notice_joined(key);
         self.announce(key);
         self.announce_to_self(key);
         self.tell_all_qualities(key);

@@ -18,6 +18,7 @@
 //! replay       reliable ones of the last seconds
 //! speakers     who is speaking
 //! quality      how well everybody is connected
+//! notice       what the application is told
 //! missed       what a client without a session was not told
 //! audibility   who is not heard by whom, though they should be
 //! profile      names, metadata, attributes
@@ -38,6 +39,7 @@ pub mod limits;
 mod missed;
 mod names;
 mod negotiate;
+mod notice;
 mod participant;
 mod peer;
 pub mod permission;
@@ -57,6 +59,7 @@ pub use admin::Refusal;
 pub use audibility::SilentPath;
 pub(crate) use join::state_mismatch;
 pub use join::{ConnectionMode, Join, JoinRefusal, Resume};
+pub use notice::{Happening, RoomNotice};
 pub use peer::LocalEndpoint;
 
 use crate::stats::{DataDrop, SessionEnd};
@@ -115,6 +118,8 @@ pub enum Effect {
         session: SessionId,
         grants: Box<RefreshedGrants>,
     },
+    /// The application is told.
+    Notice(Box<RoomNotice>),
     /// The room is over. Nothing follows.
     Finished,
 }

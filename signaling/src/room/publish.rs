@@ -190,6 +190,7 @@ impl Room {
             self.settle_sources(track);
         }
         for &track in &changes.started {
+            self.notice_published(key, track);
             self.dynacast.note(track);
             self.subscribe_everybody(track);
         }
@@ -199,6 +200,7 @@ impl Room {
     /// Ends a track here and at everybody who receives it. The media core ends it with its section or connection.
     pub(super) fn forget_track(&mut self, id: TrackId) {
         let Some(key) = self.publishers.remove(&id) else { return };
+        self.notice_unpublished(key, id);
         let track = self.participants.get_mut(&key).and_then(|participant| participant.tracks.remove(&id));
         if let Some(track) = track {
             self.track_sids.remove(&track.info.sid);

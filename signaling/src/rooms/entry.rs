@@ -7,6 +7,7 @@ use crate::access::Claims;
 use crate::room::permission::Permission;
 use crate::room::{Join, JoinRefusal, Resume, RoomSettings, SessionId, state_mismatch};
 use crate::stats::SessionEnd;
+use livekit_protocol::RoomParticipantIdentity;
 use livekit_protocol::participant_info::Kind;
 use livekit_protocol::signal_response::Message;
 use std::sync::atomic::Ordering;
@@ -22,6 +23,9 @@ pub enum JoinError {
     TooManyRooms,
     #[error("the server is shutting down or has too many sessions")]
     Unavailable,
+    /// The application does not let this person in.
+    #[error("{0}")]
+    Denied(&'static str),
     #[error("{0}")]
     Invalid(&'static str),
 }
@@ -44,9 +48,32 @@ impl Rooms {
     pub(crate) async fn enter(&self, room: &str, newcomer: Newcomer) -> Result<Session, JoinError> {
         check_room_name(room).map_err(JoinError::Invalid)?;
         let Newcomer { claims, entry } = newcomer;
-        match entry {
-            Entry::Join(join) => self.join(room, claims, *join).await,
-            Entry::Resume { participant_sid } => self.resume(room, claims, participant_sid).await,
+        let claims = self.inner.hooks.door.admit(room.to_owned(), claims).await?;
+        let session = match entry {
+            Entry::Join(join) => self.join(room, claims.clone(), *join).await?,
+            Entry::Resume { participant_sid } => self.resume(room, claims.clone(), participant_sid).await?,
+        };
+        self.admit_again(room, claims).await?;
+        Ok(session)
+    }
+
+    /// Whether the application would let somebody in now.
+    pub(crate) async fn check_door(&self, room: &str, claims: Claims) -> Result<(), JoinError> {
+        self.inner.hooks.door.admit(room.to_owned(), claims).await?;
+        Ok(())
+    }
+
+    /// Whoever is thrown out between the question and the join was not there yet to be thrown out.
+    async fn admit_again(&self, room: &str, claims: Claims) -> Result<(), JoinError> {
+        let identity = claims.identity.clone();
+        match self.inner.hooks.door.admit(room.to_owned(), claims).await {
+            Ok(_) => Ok(()),
+            Err(denial) => {
+                let gone = RoomParticipantIdentity { room: room.to_owned(), identity, ..Default::default() };
+                // Not found is as good.
+                let _ = self.remove_participant(gone).await;
+                Err(denial.into())
+            }
         }
     }
 

@@ -6,21 +6,27 @@
 //! inbox     media events on their way to one room
 //! link      what ties a session to its room
 //! entry     joining and resuming
+//! door      whom the application lets in
+//! notices   what the application is told
 //! verbs     the server API, without HTTP
 //! ```
 
 mod config;
+mod door;
 mod entry;
 mod inbox;
 mod link;
+mod notices;
 mod task;
 mod verbs;
 
 pub use crate::room::Refusal;
 pub use config::RoomsConfig;
+pub use door::{Admission, Denial, Door, Hooks, OpenDoor};
 pub use entry::JoinError;
 pub(crate) use entry::{Entry, Newcomer};
 pub(crate) use link::{Outbox, Outgoing, Session};
+pub use notices::{Listeners, Notice, NoticeKind, Notices};
 
 use crate::access::ApiKeys;
 use crate::room::{LocalEndpoint, Now, Room, RoomSettings, limits};
@@ -59,6 +65,7 @@ pub struct Rooms {
 struct Inner {
     config: RoomsConfig,
     keys: Arc<ApiKeys>,
+    hooks: Hooks,
     media: MediaHandle,
     stats: Arc<Stats>,
     by_name: DashMap<String, RoomHandle>,
@@ -85,12 +92,14 @@ impl Rooms {
     /// `events` are those of `media`. Must be called inside a tokio runtime.
     pub fn start(
         config: RoomsConfig,
+        hooks: Hooks,
         keys: Arc<ApiKeys>,
         media: MediaHandle,
         events: mpsc::Receiver<RoomEvent>,
     ) -> Self {
         let inner = Arc::new(Inner {
             config,
+            hooks,
             keys,
             media,
             stats: Arc::default(),

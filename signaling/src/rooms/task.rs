@@ -2,6 +2,7 @@
 
 use super::inbox::{Inbox, Incoming};
 use super::link::{Outgoing, SessionLink};
+use super::notices::{Notice, NoticeKind};
 use super::{RoomHandle, Rooms, now};
 use crate::access::{Claims, VideoGrants};
 use crate::room::{Effect, Join, JoinRefusal, Now, RefreshedGrants, Resume, Room, SessionId};
@@ -69,6 +70,7 @@ impl RoomTask {
 
     async fn serve(mut self) {
         tracing::info!("the room opened");
+        self.tell(|room, unix_ms| Notice::of_room(NoticeKind::RoomStarted, unix_ms, room.info()));
         while !self.room.is_finished() {
             let timeout = self.room.poll_timeout();
             tokio::select! {
@@ -82,6 +84,7 @@ impl RoomTask {
             self.execute().await;
             self.report();
         }
+        self.tell(|room, unix_ms| Notice::of_room(NoticeKind::RoomFinished, unix_ms, room.info()));
         self.rooms.forget(&self.name, self.handle.id);
         let inner = &self.rooms.inner;
         inner.by_id.remove(&self.handle.id);
@@ -159,9 +162,20 @@ impl RoomTask {
                     }
                 }
                 Effect::DataDropped(reason) => self.rooms.inner.stats.count_dropped_data(reason),
+                Effect::Notice(notice) => {
+                    self.tell(|room, unix_ms| Notice::of_participant(*notice, unix_ms, room.info()));
+                }
                 Effect::RefreshToken { session, grants } => self.refresh_token(session, &grants),
                 Effect::Finished => {}
             }
+        }
+    }
+
+    fn tell(&self, notice: impl FnOnce(&Room, i64) -> Notice) {
+        let listeners = &self.rooms.inner.hooks.listeners;
+        if !listeners.is_empty() {
+            let lost = listeners.tell(notice(&self.room, now().unix_ms));
+            self.rooms.inner.stats.count_lost_notices(lost);
         }
     }
 

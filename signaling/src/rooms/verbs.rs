@@ -29,7 +29,7 @@ impl Rooms {
             let handle = self.open(settings.clone()).map_err(|error| match error {
                 JoinError::TooManyRooms => Refusal::ResourceExhausted,
                 JoinError::Invalid(reason) => Refusal::InvalidArgument(reason),
-                JoinError::RoomFull | JoinError::Unavailable => Refusal::Unavailable,
+                JoinError::RoomFull | JoinError::Denied(_) | JoinError::Unavailable => Refusal::Unavailable,
             })?;
             if let Some(room) = call(&handle, |room: &mut Room, _| room.info()).await {
                 return Ok(room);

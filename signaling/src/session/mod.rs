@@ -64,7 +64,7 @@ impl Refused {
         match self {
             Self::Token(TokenError::NoIdentity | TokenError::NoJoinGrant | TokenError::NoRoom) => StatusCode::FORBIDDEN,
             Self::Token(_) => StatusCode::UNAUTHORIZED,
-            Self::Join(JoinError::RoomFull) => StatusCode::FORBIDDEN,
+            Self::Join(JoinError::RoomFull | JoinError::Denied(_)) => StatusCode::FORBIDDEN,
             Self::Join(JoinError::TooManyRooms | JoinError::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Join(JoinError::Invalid(_)) | Self::Request(_) => StatusCode::BAD_REQUEST,
             Self::NotWebSocket => StatusCode::UPGRADE_REQUIRED,
@@ -81,6 +81,7 @@ impl Refused {
             }
             Self::Token(_) => JoinResult::TokenInvalid,
             Self::Join(JoinError::RoomFull) => JoinResult::RoomFull,
+            Self::Join(JoinError::Denied(_)) => JoinResult::Denied,
             Self::Join(JoinError::TooManyRooms) => JoinResult::TooManyRooms,
             Self::Join(JoinError::Unavailable) => JoinResult::Unavailable,
             Self::Join(JoinError::Invalid(_)) | Self::Request(_) | Self::NotWebSocket => JoinResult::Malformed,
@@ -160,15 +161,17 @@ async fn admit(
 
 /// Tells a client whose WebSocket was refused why; browsers do not show it the answer to an upgrade.
 async fn validate(State(rooms): State<Rooms>, headers: HeaderMap, parameters: Parameters) -> Response {
-    let check = || -> Result<(), Refused> {
+    let check = async || -> Result<(), Refused> {
         let Query(parameters) = parameters.map_err(|_| RequestError::Query)?;
         let claims = rooms.keys().verify(token(&headers, &parameters), SystemTime::now())?;
-        if rooms.is_full(claims.join_room()?) {
+        let room = claims.join_room()?.to_owned();
+        if rooms.is_full(&room) {
             return Err(JoinError::RoomFull.into());
         }
+        rooms.check_door(&room, claims).await?;
         Ok(())
     };
-    match check() {
+    match check().await {
         Ok(()) => "success".into_response(),
         Err(refused) => refused.into_response(),
     }

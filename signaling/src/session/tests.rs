@@ -2,7 +2,7 @@
 
 use super::router;
 use crate::access::{ApiKeys, Claims, VideoGrants};
-use crate::rooms::{Rooms, RoomsConfig};
+use crate::rooms::{Admission, Denial, Door, Hooks, NoticeKind, Rooms, RoomsConfig};
 use crate::stats::{JoinResult, SessionEnd};
 use axum::http::StatusCode;
 use base64::Engine;
@@ -23,6 +23,7 @@ use livekit_protocol::{
 use prost::Message as _;
 use serde_json::json;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -45,10 +46,14 @@ struct Server {
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 async fn server(config: RoomsConfig) -> Server {
+    server_with(config, Hooks::default()).await
+}
+
+async fn server_with(config: RoomsConfig, hooks: Hooks) -> Server {
     let keys = Arc::new(ApiKeys::single("key", "a secret of enough length to be a secret"));
     let (media, commands) = MediaHandle::detached();
     let (events, receiver) = mpsc::channel(64);
-    let rooms = Rooms::start(config, keys.clone(), media, receiver);
+    let rooms = Rooms::start(config, hooks, keys.clone(), media, receiver);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let app = router(rooms.clone());
@@ -299,6 +304,76 @@ async fn a_full_room_says_so_at_the_door_and_when_asked_why() {
         assert_eq!((status, cors, body.as_str()), (StatusCode::FORBIDDEN, true, "the room is full"));
     }
     assert_eq!(server.joins(JoinResult::RoomFull), 1);
+}
+
+/// Lets in as many times as it is told, each with another name.
+struct Turnstile(AtomicUsize);
+
+impl Door for Turnstile {
+    fn admit(&self, room: String, claims: Claims) -> Admission<'_> {
+        assert_eq!(room, "mdt");
+        let one_less = |left: usize| left.checked_sub(1);
+        let left = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+        Box::pin(async move {
+            left.map_err(|_| Denial::NotAllowed("the meeting is locked"))?;
+            Ok(Claims { name: "as of now".into(), ..claims })
+        })
+    }
+}
+
+fn turnstile(turns: usize) -> Hooks {
+    Hooks { door: Arc::new(Turnstile(AtomicUsize::new(turns))), ..Hooks::default() }
+}
+
+#[tokio::test]
+async fn the_application_has_its_say_at_the_door() {
+    // Asked once before, and once more after the join.
+    let server = server_with(RoomsConfig::default(), turnstile(2)).await;
+    let (_alice, join) = server.join("alice").await;
+    assert_eq!(join.participant.unwrap().name, "as of now");
+    let token = server.token(&claims("bob"));
+    for path in ["/rtc/v1", "/rtc", "/rtc/v1/validate", "/rtc/validate"] {
+        let (status, cors, body) = refusal(server.connect(&format!("{path}?access_token={token}")).await);
+        assert_eq!((status, cors, body.as_str()), (StatusCode::FORBIDDEN, true, "the meeting is locked"), "{path}");
+    }
+    assert_eq!(server.joins(JoinResult::Denied), 2);
+    assert_eq!(server.rooms.stats().snapshot().participants, 1);
+}
+
+#[tokio::test]
+async fn whoever_is_denied_while_they_join_is_not_in() {
+    let server = server_with(RoomsConfig::default(), turnstile(1)).await;
+    let token = server.token(&claims("alice"));
+    let (status, ..) = refusal(server.connect(&format!("/rtc/v1?access_token={token}")).await);
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    server.until(|server| server.rooms.stats().snapshot().participants == 0).await;
+}
+
+#[tokio::test]
+async fn the_application_hears_who_comes_and_goes() {
+    let mut hooks = Hooks::default();
+    let mut notices = hooks.listeners.listen();
+    let mut server = server_with(RoomsConfig::default(), hooks).await;
+    let mut next = async || {
+        let notice = tokio::time::timeout(PATIENCE, notices.recv()).await.expect("a notice comes").unwrap();
+        assert_eq!(notice.room_name(), "mdt");
+        assert!(notice.room_sid().starts_with("RM_") && notice.unix_ms() > 0);
+        (notice.kind(), notice.identity().map(str::to_owned))
+    };
+    let (mut alice, _) = server.join("alice").await;
+    assert_eq!(next().await, (NoticeKind::RoomStarted, None));
+    let peer = server.peer().await;
+    server.connect_media(peer).await;
+    assert_eq!(next().await, (NoticeKind::ParticipantJoined, Some("alice".into())));
+    // Somebody whom nothing ever reached did not join.
+    let (mut bob, _) = server.join("bob").await;
+    send(&mut bob, Request::Leave(LeaveRequest::default())).await;
+    assert_eq!(next().await, (NoticeKind::ParticipantConnectionAborted, Some("bob".into())));
+    send(&mut alice, Request::Leave(LeaveRequest::default())).await;
+    assert_eq!(next().await, (NoticeKind::ParticipantLeft, Some("alice".into())));
+    server.rooms.shutdown().await;
+    assert_eq!(next().await, (NoticeKind::RoomFinished, None));
+    assert_eq!(server.rooms.stats().snapshot().notices_lost, 0);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::access::VideoGrants;
-use crate::rooms::RoomsConfig;
+use crate::rooms::{Hooks, RoomsConfig};
 use axum::http::StatusCode;
 use consilium_media_net::handle::MediaHandle;
 use serde_json::{Value, json};
@@ -54,7 +54,7 @@ fn fixture() -> Fixture {
     let keys = Arc::new(ApiKeys::single("key", "a secret of enough length to be a secret"));
     let (media, _commands) = MediaHandle::detached();
     let (_events, receiver) = tokio::sync::mpsc::channel(1);
-    let rooms = Rooms::start(RoomsConfig::default(), keys.clone(), media, receiver);
+    let rooms = Rooms::start(RoomsConfig::default(), Hooks::default(), keys.clone(), media, receiver);
     Fixture { router: router(rooms, keys.clone()), keys }
 }
 

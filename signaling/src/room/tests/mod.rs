@@ -6,12 +6,14 @@ mod dynacast;
 mod joining;
 mod life;
 mod media;
+mod notice;
 mod property;
 mod sdp;
 
 use super::permission::Permission;
 use super::{
-    ConnectionMode, Effect, Join, JoinRefusal, LocalEndpoint, Now, Resume, Room, RoomSettings, ServerFacts, SessionId,
+    ConnectionMode, Effect, Join, JoinRefusal, LocalEndpoint, Now, Resume, Room, RoomNotice, RoomSettings, ServerFacts,
+    SessionId,
 };
 use crate::stats::{DataDrop, SessionEnd};
 use consilium_media_core::control::{Command, DataChannelId, Event, Reliability};
@@ -34,6 +36,7 @@ struct Stage {
     clients: HashMap<SessionId, Client>,
     commands: Vec<Command>,
     data_drops: Vec<DataDrop>,
+    notices: Vec<RoomNotice>,
     finished: bool,
 }
 
@@ -117,6 +120,7 @@ impl Stage {
             clients: HashMap::new(),
             commands: Vec::new(),
             data_drops: Vec::new(),
+            notices: Vec::new(),
             finished: false,
         }
     }
@@ -138,6 +142,7 @@ impl Stage {
                     let client = self.clients.get_mut(&session).expect("a known session gets a token");
                     client.inbox.push(Message::RefreshToken(String::new()));
                 }
+                Effect::Notice(notice) => self.notices.push(*notice),
                 Effect::Finished => self.finished = true,
             }
         }
