@@ -30,10 +30,7 @@ impl MeetingDoor {
         match admission::admission(&meeting, invitation.role) {
             Decision::Cancelled => Err(CANCELLED),
             // A token is given to those alone who need not wait, or no longer.
-            Decision::Enter | Decision::Wait => {
-                let Claims { name, attributes, video, .. } = admission::claims(&meeting, &invitation);
-                Ok(Claims { name, attributes, video, ..claims })
-            }
+            Decision::Enter | Decision::Wait => Ok(admission::renewed(claims, &meeting, &invitation)),
         }
     }
 }

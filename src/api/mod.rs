@@ -14,20 +14,25 @@
 //! sign_in       attempts to sign in, sessions that begin, sessions that are found again
 //! join, entry   into an open room, and by invitation: a token
 //! oidc, backchannel     signing in with an identity provider, and a provider's word that somebody signed out
-//! api_keys, meetings, occurrences, invitations, session, users        one file for each resource
+//! api_keys, meetings, occurrences, invitations, session, users, calendars, feeds, mails, webhooks, deliveries
+//!               one file for each resource
 //! ```
 
 mod api_keys;
 mod backchannel;
+mod calendars;
 mod caller;
 mod cookies;
 mod creation;
+mod deliveries;
 mod description;
 mod entry;
 mod extract;
+mod feeds;
 mod headers;
 mod invitations;
 mod join;
+mod mails;
 mod meetings;
 mod occurrences;
 mod oidc;
@@ -40,11 +45,16 @@ mod session;
 mod sign_in;
 mod users;
 mod version;
+mod webhooks;
 
 pub use headers::security_headers;
 pub use sign_in::SignIn;
 
+use crate::calendar::links::Links;
+use crate::outbox::Bell;
 use crate::store::Store;
+use crate::vault::Vault;
+use crate::webhooks::address::Reach;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
@@ -76,12 +86,25 @@ pub(crate) struct Api {
     /// Sign the tokens of the media side.
     pub(crate) keys: Arc<ApiKeys>,
     pub(crate) entry: Entry,
+    pub(crate) outward: Outward,
     sign_in: Arc<SignIn>,
     limits: Arc<caller::Limits>,
 }
 
-pub fn router(store: Store, keys: Arc<ApiKeys>, entry: Entry, sign_in: SignIn) -> Router {
-    let api = Api { store, keys, entry, sign_in: Arc::new(sign_in), limits: Arc::default() };
+/// What handlers need for what leaves the server.
+#[derive(Clone, Debug)]
+pub struct Outward {
+    pub vault: Vault,
+    pub links: Links,
+    /// Whom calendars answer.
+    pub organizer: String,
+    /// Rung for what is to be sent at once.
+    pub bell: Bell,
+    pub reach: Reach,
+}
+
+pub fn router(store: Store, keys: Arc<ApiKeys>, entry: Entry, sign_in: SignIn, outward: Outward) -> Router {
+    let api = Api { store, keys, entry, outward, sign_in: Arc::new(sign_in), limits: Arc::default() };
     let (open, open_description) = open_routes().split_for_parts();
     let (known, known_description) = known_routes().split_for_parts();
     let mut description = known_description;
@@ -108,6 +131,7 @@ fn open_routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(join::join))
         .routes(routes!(entry::enter))
+        .routes(routes!(feeds::fetch))
         .merge(session::open_router())
         .merge(oidc::router())
         .merge(backchannel::router())
@@ -119,6 +143,11 @@ fn known_routes() -> OpenApiRouter<Api> {
         .merge(meetings::router())
         .merge(occurrences::router())
         .merge(invitations::router())
+        .merge(calendars::router())
+        .merge(feeds::router())
+        .merge(mails::router())
+        .merge(webhooks::router())
+        .merge(deliveries::router())
         .merge(api_keys::router())
         .merge(session::router())
         .merge(users::router())

@@ -26,10 +26,15 @@ pub enum Scope {
     #[serde(rename = "users:admin")]
     #[value(name = "users:admin")]
     UsersAdmin,
+    /// Say which systems are told what happens, and look at what they were told.
+    #[serde(rename = "webhooks:admin")]
+    #[value(name = "webhooks:admin")]
+    WebhooksAdmin,
 }
 
 impl Scope {
-    pub const ALL: [Self; 4] = [Self::MeetingsRead, Self::MeetingsWrite, Self::KeysAdmin, Self::UsersAdmin];
+    pub const ALL: [Self; 5] =
+        [Self::MeetingsRead, Self::MeetingsWrite, Self::KeysAdmin, Self::UsersAdmin, Self::WebhooksAdmin];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -37,6 +42,7 @@ impl Scope {
             Self::MeetingsWrite => "meetings:write",
             Self::KeysAdmin => "keys:admin",
             Self::UsersAdmin => "users:admin",
+            Self::WebhooksAdmin => "webhooks:admin",
         }
     }
 
@@ -48,10 +54,14 @@ impl Scope {
 /// What is about to be done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Action<'a> {
-    /// List meetings: all of them, or for a user who is no administrator, their own.
+    /// Read whatever there is about meetings, whoever owns them.
     ReadMeetings,
-    /// Schedule one.
+    /// Change whatever there is about meetings, whoever owns them.
     WriteMeetings,
+    /// List meetings: all of them, or for a user who is no administrator, their own.
+    ListMeetings,
+    /// Schedule a meeting, which the caller then owns.
+    CreateMeeting,
     /// Change or cancel one, and who is invited to it.
     ChangeMeeting(&'a MeetingId),
     ReadKeys,
@@ -59,6 +69,7 @@ pub enum Action<'a> {
     RevokeKey,
     /// Make one with these scopes: nobody gives away what they do not have.
     CreateKey(&'a [Scope]),
+    ManageWebhooks,
     /// See what happens in one meeting.
     Attend(&'a MeetingId),
     /// Read who is invited to one meeting, addresses included.
@@ -115,7 +126,10 @@ pub fn may_as_owner(caller: &Caller, action: Action<'_>, is_owner: bool) -> Resu
 fn user_may(user: &SignedIn, scopes: &[Scope], action: Action<'_>, is_owner: bool) -> Result<(), Refusal> {
     match action {
         _ if user.role.sees_all() => by_scope(scopes, action),
-        Action::ReadMeetings => Ok(()),
+        Action::ListMeetings => Ok(()),
+        // Of all meetings, not of theirs: their scopes are for what they own.
+        Action::ReadMeetings => Err(Refusal::MissingScope(Scope::MeetingsRead)),
+        Action::WriteMeetings => Err(Refusal::MissingScope(Scope::MeetingsWrite)),
         Action::Chair(_) if is_owner => Err(Refusal::NotChair),
         Action::Attend(_) | Action::ReadPeople(_) | Action::Host(_) if is_owner => Ok(()),
         Action::ChangeMeeting(_) if is_owner => by_scope(scopes, action),
@@ -130,12 +144,15 @@ fn by_scope(scopes: &[Scope], action: Action<'_>) -> Result<(), Refusal> {
         false => Err(Refusal::MissingScope(scope)),
     };
     match action {
-        Action::ReadMeetings | Action::Attend(_) | Action::ReadPeople(_) => {
+        Action::ReadMeetings | Action::ListMeetings | Action::Attend(_) | Action::ReadPeople(_) => {
             needs(Scope::MeetingsWrite).or_else(|_| needs(Scope::MeetingsRead))
         }
-        Action::WriteMeetings | Action::ChangeMeeting(_) | Action::Host(_) => needs(Scope::MeetingsWrite),
+        Action::WriteMeetings | Action::CreateMeeting | Action::ChangeMeeting(_) | Action::Host(_) => {
+            needs(Scope::MeetingsWrite)
+        }
         Action::Chair(_) => Err(Refusal::NotChair),
         Action::ReadKeys | Action::RevokeKey => needs(Scope::KeysAdmin),
+        Action::ManageWebhooks => needs(Scope::WebhooksAdmin),
         Action::CreateKey(scopes) => {
             needs(Scope::KeysAdmin)?;
             scopes.iter().try_for_each(|scope| needs(*scope))
@@ -153,12 +170,15 @@ fn invitee_may(invitee: &Invitee, action: Action<'_>) -> Result<(), Refusal> {
         Action::Attend(meeting) => (meeting, true, Refusal::OtherMeeting),
         Action::ReadPeople(meeting) | Action::Host(meeting) => (meeting, invitee.role.is_host(), Refusal::NotHost),
         Action::Chair(meeting) => (meeting, invitee.role == Role::Chair, Refusal::NotChair),
-        Action::ReadMeetings => return Err(Refusal::MissingScope(Scope::MeetingsRead)),
-        Action::WriteMeetings | Action::ChangeMeeting(_) => return Err(Refusal::MissingScope(Scope::MeetingsWrite)),
+        Action::ReadMeetings | Action::ListMeetings => return Err(Refusal::MissingScope(Scope::MeetingsRead)),
+        Action::WriteMeetings | Action::CreateMeeting | Action::ChangeMeeting(_) => {
+            return Err(Refusal::MissingScope(Scope::MeetingsWrite));
+        }
         Action::ReadKeys | Action::RevokeKey | Action::CreateKey(_) => {
             return Err(Refusal::MissingScope(Scope::KeysAdmin));
         }
         Action::ReadUsers | Action::AdministerUser(_) => return Err(Refusal::MissingScope(Scope::UsersAdmin)),
+        Action::ManageWebhooks => return Err(Refusal::MissingScope(Scope::WebhooksAdmin)),
     };
     match (*meeting == invitee.meeting, allowed) {
         (false, _) => Err(Refusal::OtherMeeting),
@@ -181,15 +201,17 @@ mod tests {
 
     #[test]
     fn each_action_needs_its_scope_and_no_other_does() {
-        use Scope::{KeysAdmin, MeetingsRead, MeetingsWrite, UsersAdmin};
+        use Scope::{KeysAdmin, MeetingsRead, MeetingsWrite, UsersAdmin, WebhooksAdmin};
         let meeting = MeetingId::new(Moment::from_ms(0));
-        let table: [(Action<'_>, &[&[Scope]]); 15] = [
+        let table: [(Action<'_>, &[&[Scope]]); 18] = [
             (Action::Attend(&meeting), &[&[MeetingsRead], &[MeetingsWrite]]),
             (Action::ReadPeople(&meeting), &[&[MeetingsRead], &[MeetingsWrite]]),
             (Action::Host(&meeting), &[&[MeetingsWrite]]),
             (Action::Chair(&meeting), &[]),
             (Action::ReadMeetings, &[&[MeetingsRead], &[MeetingsWrite]]),
             (Action::WriteMeetings, &[&[MeetingsWrite]]),
+            (Action::ListMeetings, &[&[MeetingsRead], &[MeetingsWrite]]),
+            (Action::CreateMeeting, &[&[MeetingsWrite]]),
             (Action::ReadKeys, &[&[KeysAdmin]]),
             (Action::RevokeKey, &[&[KeysAdmin]]),
             (Action::CreateKey(&[]), &[&[KeysAdmin]]),
@@ -199,6 +221,7 @@ mod tests {
             (Action::AdministerUser(SiteRole::Member), &[&[UsersAdmin]]),
             (Action::AdministerUser(SiteRole::Coordinator), &[&[UsersAdmin, MeetingsRead, MeetingsWrite]]),
             (Action::AdministerUser(SiteRole::Administrator), &[&Scope::ALL]),
+            (Action::ManageWebhooks, &[&[WebhooksAdmin]]),
         ];
         for (action, enough) in table {
             for number in 0..1 << Scope::ALL.len() {
@@ -229,7 +252,13 @@ mod tests {
             for action in [Action::Attend(&other), Action::Host(&other), Action::Chair(&other)] {
                 assert_eq!(may(&caller, action), Err(Refusal::OtherMeeting), "{role:?}");
             }
-            for action in [Action::ReadMeetings, Action::WriteMeetings, Action::ReadKeys, Action::CreateKey(&[])] {
+            for action in [
+                Action::ReadMeetings,
+                Action::WriteMeetings,
+                Action::ReadKeys,
+                Action::CreateKey(&[]),
+                Action::ManageWebhooks,
+            ] {
                 assert!(matches!(may(&caller, action), Err(Refusal::MissingScope(_))), "{role:?}");
             }
         }
@@ -257,9 +286,14 @@ mod tests {
                 assert_eq!(may_as_owner(&caller, action, true).is_ok(), as_owner, "{role:?} {action:?}");
             }
             assert!(may_as_owner(&caller, Action::Chair(&meeting), true).is_err(), "{role:?}");
-            assert_eq!(may(&caller, Action::ReadMeetings), Ok(()), "{role:?}");
-            assert_eq!(may(&caller, Action::WriteMeetings).is_ok(), role != SiteRole::Member, "{role:?}");
-            for action in [Action::ReadKeys, Action::ReadUsers, Action::AdministerUser(SiteRole::Member)] {
+            assert_eq!(may(&caller, Action::ListMeetings), Ok(()), "{role:?}");
+            assert_eq!(may(&caller, Action::CreateMeeting).is_ok(), role != SiteRole::Member, "{role:?}");
+            let about_all = [Action::ReadMeetings, Action::WriteMeetings, Action::ManageWebhooks];
+            for action in about_all.into_iter().chain([
+                Action::ReadKeys,
+                Action::ReadUsers,
+                Action::AdministerUser(SiteRole::Member),
+            ]) {
                 assert_eq!(may(&caller, action).is_ok(), is_administrator, "{role:?} {action:?}");
             }
         }

@@ -12,6 +12,10 @@ use std::collections::HashMap;
 /// Sources of a microphone and a camera, as tokens name them.
 const FACE_TO_FACE: [&str; 2] = ["camera", "microphone"];
 
+/// Attributes that say who somebody is known to be.
+const VERIFIED: &str = "verified";
+const ORGANISATION: &str = "organisation";
+
 /// Who waits until a host admits them. Hosts never do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -74,8 +78,8 @@ pub fn verified<'a>(invitation: &Invitation, visitor: Option<&'a User>) -> Optio
 /// What others are told of who somebody is known to be. The name is then the account's: what a host typed proves nothing.
 pub fn identity_attributes(verified: Option<&User>) -> HashMap<String, String> {
     let organisation = verified.and_then(|user| user.organisation.as_ref());
-    let organisation = organisation.map(|name| ("organisation".to_owned(), name.as_str().to_owned()));
-    let is_verified = ("verified".to_owned(), verified.is_some().to_string());
+    let organisation = organisation.map(|name| (ORGANISATION.to_owned(), name.as_str().to_owned()));
+    let is_verified = (VERIFIED.to_owned(), verified.is_some().to_string());
     organisation.into_iter().chain([is_verified]).collect()
 }
 
@@ -96,6 +100,17 @@ pub fn claims(meeting: &Meeting, invitation: &Invitation, verified: Option<&User
         video: grants(meeting, invitation.role),
         ..Claims::default()
     }
+}
+
+/// What a token that was given before is worth now. Who somebody is known to be was found out when it was given.
+pub fn renewed(given: Claims, meeting: &Meeting, invitation: &Invitation) -> Claims {
+    let Claims { mut name, mut attributes, video, .. } = claims(meeting, invitation, None);
+    let known = [VERIFIED, ORGANISATION].map(|key| given.attributes.get_key_value(key));
+    attributes.extend(known.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
+    if attributes.get(VERIFIED).is_some_and(|verified| verified == "true") {
+        name.clone_from(&given.name);
+    }
+    Claims { name, attributes, video, ..given }
 }
 
 fn grants(meeting: &Meeting, role: Role) -> VideoGrants {
@@ -173,6 +188,12 @@ mod tests {
         }
     }
 
+    fn user() -> User {
+        let proof =
+            Proof::Provider { provider: ProviderId::new("nhs").unwrap(), subject: ProviderSubject::new("1").unwrap() };
+        User::new(Name::new("Dr Known").unwrap(), SiteRole::Member, proof, Moment::from_ms(1))
+    }
+
     #[test]
     fn who_waits_is_the_policys_choice_and_never_a_host() {
         let enters = |lobby| {
@@ -214,10 +235,7 @@ mod tests {
 
     #[test]
     fn who_is_signed_in_is_verified_unless_the_link_is_for_somebody_else() {
-        let meeting = meeting(Lobby::Nobody);
-        let proof =
-            Proof::Provider { provider: ProviderId::new("nhs").unwrap(), subject: ProviderSubject::new("1").unwrap() };
-        let user = User::new(Name::new("Dr Known").unwrap(), SiteRole::Member, proof, Moment::from_ms(1));
+        let (meeting, user) = (meeting(Lobby::Nobody), user());
         let with = |email: &str| User { email: Email::new(email), ..user.clone() };
         for (meant, visitor, is_verified) in [
             (None, Some(user.clone()), true),
@@ -231,6 +249,23 @@ mod tests {
             let claims = claims(&meeting, &invitation, verified(&invitation, visitor.as_ref()));
             assert_eq!(claims.attributes["verified"], is_verified.to_string(), "{meant:?}");
             assert_eq!(claims.name, if is_verified { "Dr Known" } else { "Dr One" }, "{meant:?}");
+        }
+    }
+
+    #[test]
+    fn an_old_token_grants_what_the_invitation_says_now_to_whom_it_was_given() {
+        let meeting = meeting(Lobby::Nobody);
+        let before = invitation(&meeting, Role::Chair);
+        let after = Invitation { role: Role::Observer, specialty: None, ..before.clone() };
+        let user = user();
+        for user in [None, Some(&user)] {
+            let given = claims(&meeting, &before, user);
+            let renewed = renewed(given.clone(), &meeting, &after);
+            assert_eq!((&renewed.name, &renewed.identity), (&given.name, &given.identity));
+            assert_eq!(renewed.attributes["verified"], user.is_some().to_string());
+            assert_eq!(renewed.attributes.get("organisation"), given.attributes.get("organisation"));
+            assert_eq!((renewed.attributes["role"].as_str(), renewed.attributes.get("specialty")), ("observer", None));
+            assert!(!renewed.video.may_administer(meeting.id.as_str()));
         }
     }
 

@@ -109,7 +109,10 @@ mod tests {
     #[test]
     fn claims_are_found_where_each_kind_of_provider_puts_them() {
         let keycloak = ClaimNames { roles: "realm_access.roles".into(), ..ClaimNames::default() };
-        let roles = RoleValues { administrator: vec!["it".into()], coordinator: vec!["mdt".into(), "S8000:G8000:R8000".into()] };
+        let roles = RoleValues {
+            administrator: vec!["it".into()],
+            coordinator: vec!["mdt".into(), "S8000:G8000:R8000".into()],
+        };
         let claims = json!({"sub": "1", "name": "Dr One", "realm_access": {"roles": ["x", "mdt"]}, "sid": "s"});
         let person = read(&claims, &keycloak, &roles).unwrap();
         assert_eq!((person.role, person.name.as_str()), (Some(SiteRole::Coordinator), "Dr One"));

@@ -33,12 +33,15 @@ async fn somebody_elses_meeting_is_not_there() {
         let start = weekly()["start"].as_str().unwrap().to_owned();
         let occurrence = format!("{one}/occurrences/{start}");
 
+        let (meeting_file, invitation_file) = (format!("{one}/calendar.ics"), format!("{invitation}/calendar.ics"));
         let change = json!({"title": "Mine now"});
         let requests = [
             Request::get(&one),
             Request::get(&window),
             Request::get(&invitations),
             Request::get(&invitation),
+            Request::get(&meeting_file),
+            Request::get(&invitation_file),
             Request::json("PATCH", &one, &change),
             Request::json("PATCH", &invitation, &json!({"role": "guest"})),
             Request::json("POST", &invitations, &person),
@@ -56,6 +59,16 @@ async fn somebody_elses_meeting_is_not_there() {
             let mias = member.send(&server, request.clone()).await;
             assert!(matches!(mias.status, 403 | 404), "{what}: {}", mias.text());
         }
+        // What tells of all meetings is for those who see all.
+        for path in ["/api/v1/mails", "/api/v1/calendar-feeds", "/api/v1/webhooks"] {
+            for browser in [&mut ann, &mut member] {
+                let answer = browser.send(&server, Request::get(path)).await;
+                assert_eq!((answer.status, answer.problem().as_str()), (403, "missing_scope"), "{path}");
+            }
+            assert_eq!(admin.send(&server, Request::get(path)).await.status, 200, "{path}");
+        }
+        let feed = Request::json("POST", "/api/v1/calendar-feeds", &json!({"email": "somebody@else.example"}));
+        assert_eq!(ann.send(&server, feed).await.problem(), "missing_scope");
         let count = async |browser: &mut Browser| {
             let answer = browser.send(&server, Request::get(PATH)).await;
             answer.json()["items"].as_array().map(Vec::len)
@@ -67,7 +80,9 @@ async fn somebody_elses_meeting_is_not_there() {
         assert_eq!(member.send(&server, Request::json("POST", PATH, &weekly())).await.problem(), "missing_scope");
 
         for (browser, title) in [(&mut ann, "By its owner"), (&mut admin, "By an administrator")] {
-            assert_eq!(browser.send(&server, Request::get(&invitation)).await.status, 200);
+            for path in [&invitation, &meeting_file, &invitation_file] {
+                assert_eq!(browser.send(&server, Request::get(path)).await.status, 200, "{path}");
+            }
             let request = Request::json("PATCH", &one, &json!({"title": title})).header("If-Match", "*");
             assert_eq!(browser.send(&server, request).await.json()["title"], title, "{}", database.name);
         }

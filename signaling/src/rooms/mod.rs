@@ -8,6 +8,7 @@
 //! entry     joining and resuming
 //! door      whom the application lets in
 //! notices   what the application is told
+//! webhook   the same for other systems, without names
 //! verbs     the server API, without HTTP
 //! ```
 
@@ -19,6 +20,7 @@ mod link;
 mod notices;
 mod task;
 mod verbs;
+mod webhook;
 
 pub use crate::room::Refusal;
 pub use config::RoomsConfig;

@@ -47,8 +47,29 @@ def _fresh_user():
     return {"id": objects.account()[0]}
 
 
+def _fresh_feed():
+    return {"id": objects.feed()[0]}
+
+
+def _fresh_webhook():
+    return {"id": objects.fresh_webhook()}
+
+
 # What is changed is made for the case alone.
 PLACES = {
+    "get_meeting_calendar": lambda: {"id": kept.meeting},
+    "get_invitation_calendar": lambda: {"id": kept.invitation},
+    "get_calendar_feed": lambda: {"id": kept.feed},
+    "fetch_calendar_feed": lambda: {"secret": kept.feed_secret},
+    "get_webhook": lambda: {"id": kept.webhook},
+    "list_deliveries": lambda: {"id": kept.webhook},
+    "redeliver": lambda: {"id": kept.webhook, "delivery": kept.delivery},
+    "get_mail": lambda: {"id": kept.mail},
+    "retry_mail": lambda: {"id": kept.mail},
+    "revoke_calendar_feed": _fresh_feed,
+    "update_webhook": _fresh_webhook,
+    "delete_webhook": _fresh_webhook,
+    "renew_webhook_secret": _fresh_webhook,
     "get_meeting": lambda: {"id": kept.meeting},
     "list_occurrences": lambda: {"id": kept.meeting},
     "list_invitations": lambda: {"id": kept.meeting},
@@ -84,6 +105,7 @@ OVER = {
     "revoke_invitation": {"id": kept.revoked_invitation},
     "renew_invitation_link": {"id": kept.revoked_invitation},
     "revoke_api_key": {"id": kept.revoked_key},
+    "revoke_calendar_feed": {"id": kept.revoked_feed},
 }
 
 # What no schema says: fields of bodies, by name.
@@ -100,6 +122,8 @@ VALUES = {
     "expires_at": [None, "2099-01-01T00:00:00Z"],
     "link_expires_at": ["2027-01-01T00:00:00Z"],
     "room": ["first-meeting", "Ärzte.2"],
+    "url": [objects.NOWHERE, "https://hooks.example.org/a?b=c"],
+    "kinds": [["nothing.happened"], ["nothing.*"]],
     "link_secret": [kept.link, kept.waiting_link, kept.cancelled_link],
 }
 
