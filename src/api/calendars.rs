@@ -50,7 +50,7 @@ async fn invitation(
     Known(caller): Known,
     Path(id): Path<InvitationId>,
 ) -> Result<impl IntoResponse, Problem> {
-    may(&caller, Action::ListMeetings)?;
+    may(&caller, Action::ReadMeetings)?;
     let invitation = api.store.invitation(&id).await?;
     allow(&api, &caller, Action::ReadPeople(&invitation.meeting)).await?;
     let meeting = api.store.meeting(&invitation.meeting).await?;

@@ -78,7 +78,7 @@ async fn list(
     Known(caller): Known,
     Query(query): Query<PageQuery>,
 ) -> Result<impl IntoResponse, Problem> {
-    may(&caller, Action::ReadMeetings)?;
+    may(&caller, Action::ReadAcross)?;
     let before: Option<FeedId> = query.cursor.as_deref().map(|cursor| read_cursor(LIST, cursor)).transpose()?;
     let rows = api.store.feeds(before.as_ref(), query.limit.rows()).await?;
     Ok(axum::Json(Page::new(rows, query.limit, LIST, |row| row.id.clone(), Shown::from)))
@@ -95,7 +95,7 @@ async fn create(
     IdempotencyKey(key): IdempotencyKey,
     Json { value: Asked { email }, bytes }: Json<Asked>,
 ) -> Result<Created, Problem> {
-    may(&caller, Action::WriteMeetings)?;
+    may(&caller, Action::WriteAcross)?;
     let now = Moment::now();
     let (creation, mut write) = match Creation::begin(&api.store, &caller, key, PATH, &bytes, now).await? {
         Begun::New(creation, write) => (creation, write),
@@ -132,7 +132,7 @@ async fn get(
     Known(caller): Known,
     Path(id): Path<FeedId>,
 ) -> Result<impl IntoResponse, Problem> {
-    may(&caller, Action::ReadMeetings)?;
+    may(&caller, Action::ReadAcross)?;
     let feed = api.store.feed(&id).await?;
     Ok((etag(feed.version), axum::Json(Shown::from(feed))))
 }
@@ -148,7 +148,7 @@ async fn revoke(
     Path(id): Path<FeedId>,
     seen: IfMatch,
 ) -> Result<StatusCode, Problem> {
-    may(&caller, Action::WriteMeetings)?;
+    may(&caller, Action::WriteAcross)?;
     let now = Moment::now();
     let mut write = api.store.write().await?;
     let feed = write.feed(&id).await?;

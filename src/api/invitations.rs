@@ -204,7 +204,7 @@ async fn get(
     Known(caller): Known,
     Path(id): Path<InvitationId>,
 ) -> Result<impl IntoResponse, Problem> {
-    may(&caller, Action::ListMeetings)?;
+    may(&caller, Action::ReadMeetings)?;
     let invitation = api.store.invitation(&id).await?;
     allow(&api, &caller, Action::ReadPeople(&invitation.meeting)).await?;
     Ok((etag(invitation.version), axum::Json(Shown::from(invitation))))
@@ -298,7 +298,7 @@ async fn new_link(
 
 /// Scopes first: who may change nothing at all does not learn which invitations there are.
 async fn allow_change(api: &Api, caller: &Caller, id: &InvitationId) -> Result<(), Problem> {
-    may(caller, Action::CreateMeeting)?;
+    may(caller, Action::WriteMeetings)?;
     let invitation = api.store.invitation(id).await?;
     allow(api, caller, Action::ChangeMeeting(&invitation.meeting)).await
 }

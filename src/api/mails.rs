@@ -81,7 +81,7 @@ async fn list(
     Known(caller): Known,
     Query(query): Query<ListQuery>,
 ) -> Result<impl IntoResponse, Problem> {
-    may(&caller, Action::ReadMeetings)?;
+    may(&caller, Action::ReadAcross)?;
     let list = format!("mails {}", query.state.map_or("", State::name));
     let before: Option<DeliveryId> = query.cursor.as_deref().map(|cursor| read_cursor(&list, cursor)).transpose()?;
     let filter = Filter { channel: Channel::Mail, target: None, state: query.state };
@@ -99,7 +99,7 @@ async fn get(
     Known(caller): Known,
     Path(id): Path<DeliveryId>,
 ) -> Result<impl IntoResponse, Problem> {
-    may(&caller, Action::ReadMeetings)?;
+    may(&caller, Action::ReadAcross)?;
     let found = api.store.delivery(&id).await?;
     if found.channel != Channel::Mail {
         return Err(Code::NotFound.into());
@@ -115,7 +115,7 @@ async fn retry(
     Known(caller): Known,
     Path(id): Path<DeliveryId>,
 ) -> Result<impl IntoResponse, Problem> {
-    may(&caller, Action::WriteMeetings)?;
+    may(&caller, Action::WriteAcross)?;
     let again = requeue(&api, &caller, &id, "mail.retried", |found| found.channel == Channel::Mail).await?;
     Ok(axum::Json(Shown::new(again)?))
 }

@@ -222,7 +222,7 @@ async fn list(
     Known(caller): Known,
     Query(query): Query<ListQuery>,
 ) -> Result<impl IntoResponse, Problem> {
-    may(&caller, Action::ListMeetings)?;
+    may(&caller, Action::ReadMeetings)?;
     let list = query.list_name();
     let after: Option<(i64, MeetingId)> =
         query.cursor.as_deref().map(|cursor| read_cursor(&list, cursor)).transpose()?;
@@ -242,7 +242,7 @@ async fn create(
     IdempotencyKey(key): IdempotencyKey,
     Json { value: asked, bytes }: Json<Asked>,
 ) -> Result<Created, Problem> {
-    may(&caller, Action::CreateMeeting)?;
+    may(&caller, Action::WriteMeetings)?;
     let now = Moment::now();
     let checked = asked.check()?;
     let (creation, mut write) = match Creation::begin(&api.store, &caller, key, PATH, &bytes, now).await? {

@@ -54,14 +54,10 @@ impl Scope {
 /// What is about to be done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Action<'a> {
-    /// Read whatever there is about meetings, whoever owns them.
-    ReadMeetings,
-    /// Change whatever there is about meetings, whoever owns them.
-    WriteMeetings,
     /// List meetings: all of them, or for a user who is no administrator, their own.
-    ListMeetings,
-    /// Schedule a meeting, which the caller then owns.
-    CreateMeeting,
+    ReadMeetings,
+    /// Schedule one.
+    WriteMeetings,
     /// Change or cancel one, and who is invited to it.
     ChangeMeeting(&'a MeetingId),
     ReadKeys,
@@ -70,6 +66,10 @@ pub enum Action<'a> {
     /// Make one with these scopes: nobody gives away what they do not have.
     CreateKey(&'a [Scope]),
     ManageWebhooks,
+    /// Read what is about all meetings, whoever owns them: mails, and addresses of people's calendars.
+    ReadAcross,
+    /// Change that. A calendar shows every meeting of a person.
+    WriteAcross,
     /// See what happens in one meeting.
     Attend(&'a MeetingId),
     /// Read who is invited to one meeting, addresses included.
@@ -126,10 +126,9 @@ pub fn may_as_owner(caller: &Caller, action: Action<'_>, is_owner: bool) -> Resu
 fn user_may(user: &SignedIn, scopes: &[Scope], action: Action<'_>, is_owner: bool) -> Result<(), Refusal> {
     match action {
         _ if user.role.sees_all() => by_scope(scopes, action),
-        Action::ListMeetings => Ok(()),
-        // Of all meetings, not of theirs: their scopes are for what they own.
-        Action::ReadMeetings => Err(Refusal::MissingScope(Scope::MeetingsRead)),
-        Action::WriteMeetings => Err(Refusal::MissingScope(Scope::MeetingsWrite)),
+        Action::ReadMeetings => Ok(()),
+        Action::ReadAcross => Err(Refusal::MissingScope(Scope::MeetingsRead)),
+        Action::WriteAcross => Err(Refusal::MissingScope(Scope::MeetingsWrite)),
         Action::Chair(_) if is_owner => Err(Refusal::NotChair),
         Action::Attend(_) | Action::ReadPeople(_) | Action::Host(_) if is_owner => Ok(()),
         Action::ChangeMeeting(_) if is_owner => by_scope(scopes, action),
@@ -144,10 +143,10 @@ fn by_scope(scopes: &[Scope], action: Action<'_>) -> Result<(), Refusal> {
         false => Err(Refusal::MissingScope(scope)),
     };
     match action {
-        Action::ReadMeetings | Action::ListMeetings | Action::Attend(_) | Action::ReadPeople(_) => {
+        Action::ReadMeetings | Action::ReadAcross | Action::Attend(_) | Action::ReadPeople(_) => {
             needs(Scope::MeetingsWrite).or_else(|_| needs(Scope::MeetingsRead))
         }
-        Action::WriteMeetings | Action::CreateMeeting | Action::ChangeMeeting(_) | Action::Host(_) => {
+        Action::WriteMeetings | Action::WriteAcross | Action::ChangeMeeting(_) | Action::Host(_) => {
             needs(Scope::MeetingsWrite)
         }
         Action::Chair(_) => Err(Refusal::NotChair),
@@ -170,8 +169,8 @@ fn invitee_may(invitee: &Invitee, action: Action<'_>) -> Result<(), Refusal> {
         Action::Attend(meeting) => (meeting, true, Refusal::OtherMeeting),
         Action::ReadPeople(meeting) | Action::Host(meeting) => (meeting, invitee.role.is_host(), Refusal::NotHost),
         Action::Chair(meeting) => (meeting, invitee.role == Role::Chair, Refusal::NotChair),
-        Action::ReadMeetings | Action::ListMeetings => return Err(Refusal::MissingScope(Scope::MeetingsRead)),
-        Action::WriteMeetings | Action::CreateMeeting | Action::ChangeMeeting(_) => {
+        Action::ReadMeetings | Action::ReadAcross => return Err(Refusal::MissingScope(Scope::MeetingsRead)),
+        Action::WriteMeetings | Action::WriteAcross | Action::ChangeMeeting(_) => {
             return Err(Refusal::MissingScope(Scope::MeetingsWrite));
         }
         Action::ReadKeys | Action::RevokeKey | Action::CreateKey(_) => {
@@ -210,8 +209,6 @@ mod tests {
             (Action::Chair(&meeting), &[]),
             (Action::ReadMeetings, &[&[MeetingsRead], &[MeetingsWrite]]),
             (Action::WriteMeetings, &[&[MeetingsWrite]]),
-            (Action::ListMeetings, &[&[MeetingsRead], &[MeetingsWrite]]),
-            (Action::CreateMeeting, &[&[MeetingsWrite]]),
             (Action::ReadKeys, &[&[KeysAdmin]]),
             (Action::RevokeKey, &[&[KeysAdmin]]),
             (Action::CreateKey(&[]), &[&[KeysAdmin]]),
@@ -222,6 +219,8 @@ mod tests {
             (Action::AdministerUser(SiteRole::Coordinator), &[&[UsersAdmin, MeetingsRead, MeetingsWrite]]),
             (Action::AdministerUser(SiteRole::Administrator), &[&Scope::ALL]),
             (Action::ManageWebhooks, &[&[WebhooksAdmin]]),
+            (Action::ReadAcross, &[&[MeetingsRead], &[MeetingsWrite]]),
+            (Action::WriteAcross, &[&[MeetingsWrite]]),
         ];
         for (action, enough) in table {
             for number in 0..1 << Scope::ALL.len() {
@@ -258,6 +257,8 @@ mod tests {
                 Action::ReadKeys,
                 Action::CreateKey(&[]),
                 Action::ManageWebhooks,
+                Action::ReadAcross,
+                Action::WriteAcross,
             ] {
                 assert!(matches!(may(&caller, action), Err(Refusal::MissingScope(_))), "{role:?}");
             }
@@ -286,14 +287,9 @@ mod tests {
                 assert_eq!(may_as_owner(&caller, action, true).is_ok(), as_owner, "{role:?} {action:?}");
             }
             assert!(may_as_owner(&caller, Action::Chair(&meeting), true).is_err(), "{role:?}");
-            assert_eq!(may(&caller, Action::ListMeetings), Ok(()), "{role:?}");
-            assert_eq!(may(&caller, Action::CreateMeeting).is_ok(), role != SiteRole::Member, "{role:?}");
-            let about_all = [Action::ReadMeetings, Action::WriteMeetings, Action::ManageWebhooks];
-            for action in about_all.into_iter().chain([
-                Action::ReadKeys,
-                Action::ReadUsers,
-                Action::AdministerUser(SiteRole::Member),
-            ]) {
+            assert_eq!(may(&caller, Action::ReadMeetings), Ok(()), "{role:?}");
+            assert_eq!(may(&caller, Action::WriteMeetings).is_ok(), role != SiteRole::Member, "{role:?}");
+            for action in [Action::ReadKeys, Action::ReadUsers, Action::AdministerUser(SiteRole::Member)] {
                 assert_eq!(may(&caller, action).is_ok(), is_administrator, "{role:?} {action:?}");
             }
         }

@@ -33,15 +33,15 @@ async fn somebody_elses_meeting_is_not_there() {
         let start = weekly()["start"].as_str().unwrap().to_owned();
         let occurrence = format!("{one}/occurrences/{start}");
 
-        let (meeting_file, invitation_file) = (format!("{one}/calendar.ics"), format!("{invitation}/calendar.ics"));
         let change = json!({"title": "Mine now"});
+        let (file, own_file) = (format!("{one}/calendar.ics"), format!("{invitation}/calendar.ics"));
         let requests = [
+            Request::get(&file),
+            Request::get(&own_file),
             Request::get(&one),
             Request::get(&window),
             Request::get(&invitations),
             Request::get(&invitation),
-            Request::get(&meeting_file),
-            Request::get(&invitation_file),
             Request::json("PATCH", &one, &change),
             Request::json("PATCH", &invitation, &json!({"role": "guest"})),
             Request::json("POST", &invitations, &person),
@@ -59,16 +59,6 @@ async fn somebody_elses_meeting_is_not_there() {
             let mias = member.send(&server, request.clone()).await;
             assert!(matches!(mias.status, 403 | 404), "{what}: {}", mias.text());
         }
-        // What tells of all meetings is for those who see all.
-        for path in ["/api/v1/mails", "/api/v1/calendar-feeds", "/api/v1/webhooks"] {
-            for browser in [&mut ann, &mut member] {
-                let answer = browser.send(&server, Request::get(path)).await;
-                assert_eq!((answer.status, answer.problem().as_str()), (403, "missing_scope"), "{path}");
-            }
-            assert_eq!(admin.send(&server, Request::get(path)).await.status, 200, "{path}");
-        }
-        let feed = Request::json("POST", "/api/v1/calendar-feeds", &json!({"email": "somebody@else.example"}));
-        assert_eq!(ann.send(&server, feed).await.problem(), "missing_scope");
         let count = async |browser: &mut Browser| {
             let answer = browser.send(&server, Request::get(PATH)).await;
             answer.json()["items"].as_array().map(Vec::len)
@@ -79,10 +69,28 @@ async fn somebody_elses_meeting_is_not_there() {
         assert_eq!(count(&mut admin).await, Some(2));
         assert_eq!(member.send(&server, Request::json("POST", PATH, &weekly())).await.problem(), "missing_scope");
 
-        for (browser, title) in [(&mut ann, "By its owner"), (&mut admin, "By an administrator")] {
-            for path in [&invitation, &meeting_file, &invitation_file] {
-                assert_eq!(browser.send(&server, Request::get(path)).await.status, 200, "{path}");
+        // What is about the meetings of all is for those who see all: a calendar would show them.
+        let (feeds, feed) = ("/api/v1/calendar-feeds", json!({"email": "ann@example.org"}));
+        for request in [
+            Request::json("POST", feeds, &feed),
+            Request::get(feeds),
+            Request::get("/api/v1/mails"),
+            Request::get("/api/v1/webhooks"),
+        ] {
+            let what = format!("{} {}", request.method, request.path);
+            for browser in [&mut ann, &mut member] {
+                let answer = browser.send(&server, request.clone()).await;
+                assert_eq!((answer.status, answer.problem().as_str()), (403, "missing_scope"), "{what}");
             }
+            let answer = admin.send(&server, request).await;
+            assert!(matches!(answer.status, 200 | 201), "{what}: {}", answer.text());
+        }
+        let own = ann.send(&server, Request::get(&own_file)).await;
+        let secret = invited.json()["link_secret"].as_str().unwrap().to_owned();
+        assert!(own.text().replace("\r\n ", "").contains(&secret), "{}", own.text());
+
+        for (browser, title) in [(&mut ann, "By its owner"), (&mut admin, "By an administrator")] {
+            assert_eq!(browser.send(&server, Request::get(&invitation)).await.status, 200);
             let request = Request::json("PATCH", &one, &json!({"title": title})).header("If-Match", "*");
             assert_eq!(browser.send(&server, request).await.json()["title"], title, "{}", database.name);
         }
