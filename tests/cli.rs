@@ -425,6 +425,80 @@ fn what_is_over_is_removed_by_command_and_the_audit_log_says_so() {
 }
 
 #[test]
+fn the_first_administrator_and_who_forgot_a_password_get_one_from_the_command_line() {
+    let folder = Folder::new("users");
+    let create = ["user", "create", "--login", "Ann", "--name", "Dr Ann Wombat", "--role", "administrator"];
+    let made = run(&folder, &create);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let password = text(&made.stdout).trim().to_owned();
+    assert_eq!(password.len(), 20, "{password}");
+    let again = run(&folder, &create);
+    assert!(!again.status.success() && text(&again.stderr).contains("already"), "{}", text(&again.stderr));
+    for wrong in [
+        &["user", "create", "--login", "ann two", "--name", "x", "--role", "member"][..],
+        &["user", "create", "--login", "\u{430}nn", "--name", "x", "--role", "member"],
+        &["user", "create", "--login", "ben", "--name", "x\u{202e}", "--role", "member"],
+        &["user", "create", "--login", "ben", "--name", "x", "--role", "root"],
+        &["user", "reset-password", "--login", "ben"],
+    ] {
+        assert!(!run(&folder, wrong).status.success(), "{wrong:?}");
+    }
+    let reset = run(&folder, &["user", "reset-password", "--login", "ann"]);
+    assert!(reset.status.success() && text(&reset.stdout).trim() != password, "{}", text(&reset.stderr));
+    let exported = run(&folder, &["audit", "export"]);
+    let lines: Vec<serde_json::Value> =
+        text(&exported.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let acts: Vec<_> = lines.iter().map(|line| line["action"].as_str().unwrap()).collect();
+    assert_eq!(acts, ["user.created", "user.password_reset", "audit.exported"]);
+    for secret in [password.as_str(), text(&reset.stdout).trim(), "Wombat"] {
+        assert!(!text(&exported.stdout).contains(secret), "{secret}");
+    }
+}
+
+#[test]
+fn an_identity_provider_is_configured_by_file_and_its_secret_by_the_environment() {
+    const NHS: &str = "[http]\npublic_url = \"https://Meet.example.org\"\n[identity.providers.nhs]\nname = \"NHS\"\n\
+        issuer = \"https://login.example.org/realms/nhs\"\nclient_id = \"meet\"\n\
+        [identity.providers.nhs.roles]\ncoordinator = [\"mdt\"]\n";
+    let folder = Folder::new("provider");
+    let file = folder.file(NHS);
+    let secret = [("CONSILIUM_IDENTITY__PROVIDERS__NHS__CLIENT_SECRET", "12345678hunter2")];
+    let config = load(Some(&file), &secret, Overrides::default()).unwrap().config;
+    let provider = &config.identity.providers["nhs"];
+    assert_eq!(provider.client_secret.as_ref().map(|secret| secret.expose()), Some("12345678hunter2"));
+    assert_eq!((provider.scopes.len(), provider.claims.name.as_str(), provider.user_info), (2, "name", true));
+    assert_eq!(config.http.public_url.as_ref().map(|url| url.origin()), Some("https://meet.example.org"));
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let path = file.to_str().unwrap();
+    let mut check = command(&folder, &["config", "check", "--config", path]);
+    let checked = check.env(secret[0].0, secret[0].1).output().unwrap();
+    assert!(checked.status.success() && text(&checked.stdout).contains("[identity.providers.nhs]"));
+    assert!(!text(&checked.stdout).contains("hunter2"));
+    for (wrong, instead, key) in [
+        ("https://Meet.example.org", "http://meet.example.org", "http.public_url"),
+        ("https://Meet.example.org", "https://meet.example.org/x", "http.public_url"),
+        ("https://login.example.org", "http://login.example.org", "identity.providers.nhs.issuer"),
+        ("https://login.example.org", "login", "identity.providers.nhs.issuer"),
+        ("\"meet\"", "\"\"", "identity.providers.nhs.client_id"),
+        ("providers.nhs", "providers.NHS", "identity.providers.NHS"),
+        ("client_id", "client", "identity.providers.nhs"),
+        ("public_url = \"https://Meet.example.org\"", "", "http.public_url"),
+    ] {
+        let message = error(Some(&folder.file(&NHS.replace(wrong, instead))), &[], Overrides::default());
+        assert!(message.contains(key), "{wrong} -> {instead}: {message}");
+    }
+    let numbers = [(secret[0].0, "[1, 2, 777123]")];
+    let config = load(Some(&folder.file(NHS)), &numbers, Overrides::default()).unwrap().config;
+    assert_eq!(
+        config.identity.providers["nhs"].client_secret.as_ref().map(|secret| secret.expose()),
+        Some("[1, 2, 777123]")
+    );
+    let listed = NHS.replace("client_id", "client_secret = [\"hunter2\"]\nclient_id");
+    let message = error(Some(&folder.file(&listed)), &[], Overrides::default());
+    assert!(message.contains("client_secret") && !message.contains("hunter2"), "{message}");
+}
+
+#[test]
 fn a_backup_is_taken_beside_a_running_server_and_restored_when_it_has_stopped() {
     let folder = Folder::new("backup");
     let file = folder.file(

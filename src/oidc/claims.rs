@@ -109,19 +109,22 @@ mod tests {
     #[test]
     fn claims_are_found_where_each_kind_of_provider_puts_them() {
         let keycloak = ClaimNames { roles: "realm_access.roles".into(), ..ClaimNames::default() };
-        let roles = RoleValues { administrator: vec!["it".into()], coordinator: vec!["mdt".into(), "R8000".into()] };
+        let roles = RoleValues {
+            administrator: vec!["it".into()],
+            coordinator: vec!["mdt".into(), "S8000:G8000:R8000".into()],
+        };
         let claims = json!({"sub": "1", "name": "Dr One", "realm_access": {"roles": ["x", "mdt"]}, "sid": "s"});
         let person = read(&claims, &keycloak, &roles).unwrap();
         assert_eq!((person.role, person.name.as_str()), (Some(SiteRole::Coordinator), "Dr One"));
         assert!(person.session.is_some());
 
         let cis2 = ClaimNames {
-            organisation: "nhsid_nrbac_roles.org_name".into(),
+            organisation: "nhsid_user_orgs.org_name".into(),
             roles: "nhsid_nrbac_roles.role_code".into(),
             ..ClaimNames::default()
         };
-        let claims = json!({"sub": "1", "name": "Dr One", "nhsid_nrbac_roles": [
-            {"org_name": "St Elsewhere", "role_code": "S8000"}, {"role_code": "R8000"}]});
+        let claims = json!({"sub": "1", "name": "Dr One", "nhsid_user_orgs": [{"org_name": "St Elsewhere"}],
+            "nhsid_nrbac_roles": [{"role_code": "S8000:G8000:R8001"}, {"role_code": "S8000:G8000:R8000"}]});
         let person = read(&claims, &cis2, &roles).unwrap();
         assert_eq!(person.organisation.as_ref().map(Name::as_str), Some("St Elsewhere"));
         assert_eq!(person.role, Some(SiteRole::Coordinator));

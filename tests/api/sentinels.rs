@@ -148,6 +148,28 @@ fn assert_silent(what: &str, text: &str, secrets: &[String]) {
     assert!(!secrets.iter().any(|secret| text.contains(secret.as_str())), "a secret is in {what}: {text}");
 }
 
+/// The same for people who sign in, and for what somebody types who does not get it right.
+async fn tell_accounts(server: &Process, key: &str) -> Vec<String> {
+    let account = json!({"login": "wombat", "name": named("user"), "role": "member", "email": "wombat@example.org",
+        "organisation": named("organisation")});
+    let made = server.json("POST", "/api/v1/users", &account, key, 201).await;
+    let password = made.json()["password"].as_str().unwrap().to_owned();
+    let sign_in = async |login: &str, password: &str| {
+        let body = json!({"login": login, "password": password});
+        let request = Request::json("POST", "/api/v1/session", &body);
+        request.header("Sec-Fetch-Site", "same-origin").header("Consilium-Request", "1").send(server.http).await
+    };
+    assert_eq!(sign_in("wombat", "a wrong password of wombat").await.status, 401);
+    assert_eq!(sign_in("wombat2", &password).await.status, 401);
+    let signed_in = sign_in("wombat", &password).await;
+    let cookie = signed_in.cookies[0].split(';').next().unwrap().to_owned();
+    let session = Request::get("/api/v1/session").header("Cookie", cookie.clone()).send(server.http).await;
+    assert!(session.text().to_lowercase().contains(SENTINEL), "the names arrived");
+    let change = json!({"name": named("new user"), "is_disabled": true});
+    server.json("PATCH", made.header("location"), &change, key, 200).await;
+    vec![password, cookie.split_once('=').unwrap().1.to_owned()]
+}
+
 #[tokio::test]
 async fn names_and_secrets_are_in_no_log_line_metric_event_or_audit_entry() {
     let folder = Folder::new("sentinels");
@@ -161,7 +183,7 @@ async fn names_and_secrets_are_in_no_log_line_metric_event_or_audit_entry() {
         ("CONSILIUM_MAIL__FROM", "mdt@hospital.example"),
     ];
     let server = Process::start(&folder.0, &environment);
-    let key = api_key(&folder.0, "Wombat key", &["meetings:write", "webhooks:admin"]);
+    let key = api_key(&folder.0, "Wombat key", &["meetings:write", "webhooks:admin", "users:admin"]);
     let hook = json!({"url": format!("{}?token=wombat", receiver.url())});
     let hook = server.json("POST", "/api/v1/webhooks", &hook, &key, 201).await.json();
     let feed = json!({"email": "wombat@example.org"});
@@ -194,7 +216,8 @@ async fn names_and_secrets_are_in_no_log_line_metric_event_or_audit_entry() {
     assert_silent("a dead letter", dead().await.text(), &secrets);
     secrets.push(address.split('/').nth_back(1).unwrap().split_once('.').unwrap().1.to_owned());
     secrets.push(hook["secret"].as_str().unwrap().to_owned());
-    assert!(secrets.iter().all(|secret| secret.len() > 20), "{secrets:?}");
+    secrets.extend(tell_accounts(&server, &key).await);
+    assert!(secrets.iter().all(|secret| secret.len() >= 20), "{secrets:?}");
     for one in receiver.received() {
         assert_silent("a webhook", &String::from_utf8_lossy(&one.bytes), &secrets);
     }
@@ -213,7 +236,9 @@ async fn names_and_secrets_are_in_no_log_line_metric_event_or_audit_entry() {
         assert!(events.iter().any(|event| event.kind == kind), "no event {kind}");
         assert!(audit.iter().any(|entry| entry.action == kind), "no audit entry {kind}");
     }
-    assert!(audit.iter().any(|entry| entry.action == "invitation.used"));
+    for action in ["invitation.used", "user.created", "user.updated", "session.started", "session.refused"] {
+        assert!(audit.iter().any(|entry| entry.action == action), "no audit entry {action}");
+    }
     events.iter().for_each(|event| assert_silent("an event", &format!("{event:?}"), &secrets));
     audit.iter().for_each(|entry| assert_silent("an audit entry", &format!("{entry:?}"), &secrets));
     store.close().await;

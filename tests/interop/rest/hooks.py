@@ -19,6 +19,9 @@ WITHOUT_KEY = 0.01
 
 chance = random.Random(1)
 kept = objects.Kept()
+typist = objects.Typist()
+# Who is signed in, until a request ends that.
+visitors = []
 answers = collections.Counter()
 own_keys = {f"key_{secret.split('_')[1]}" for secret in objects.KEYS}
 
@@ -38,6 +41,10 @@ def _fresh_invitation():
 
 def _fresh_key():
     return {"id": objects.api_key()}
+
+
+def _fresh_user():
+    return {"id": objects.account()[0]}
 
 
 def _fresh_feed():
@@ -77,6 +84,7 @@ PLACES = {
     "list_invitations": lambda: {"id": kept.meeting},
     "get_invitation": lambda: {"id": kept.invitation},
     "get_api_key": lambda: {"id": kept.api_key},
+    "get_user": lambda: {"id": kept.user},
     "update_meeting": _fresh_meeting,
     "cancel_meeting": _fresh_meeting,
     "create_invitation": _fresh_meeting,
@@ -108,7 +116,13 @@ PLACES = {
     "get_report_table": lambda: {"id": kept.meeting},
     "get_report_page": lambda: {"id": kept.meeting},
     "follow_events": lambda: {"id": kept.meeting},
+    "update_user": _fresh_user,
+    "reset_password": _fresh_user,
+    "sign_out_user": _fresh_user,
 }
+
+# Asked by somebody who is signed in.
+BY_VISITOR = {"sign_out", "sign_out_everywhere", "change_password"}
 
 # What only the chair of the meeting may do.
 FOR_THE_CHAIR = {"confirm_outcome", "amend_outcome"}
@@ -173,6 +187,23 @@ def _is_about(case, location):
     return getattr(case.meta.phase.data, "parameter_location", None) == location
 
 
+def _visit(case):
+    if not visitors:
+        visitors.append(objects.Visitor())
+    case.headers.pop("Authorization", None)
+    case.headers.update(visitors[0].headers)
+
+
+def _type(case, operation):
+    """What must be right for a request to succeed, and what no two requests may share."""
+    if operation == "sign_in":
+        case.body = typist.types()
+    if operation == "change_password":
+        case.body = {"current_password": visitors[0].typed["password"], "new_password": "three blue horses"}
+    if operation == "create_user" and "login" in case.body:
+        case.body = {**case.body, "login": f"made-{chance.getrandbits(64):x}"}
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
     operation = case.operation.definition.raw["operationId"]
@@ -180,6 +211,10 @@ def before_call(context, case, kwargs):
     lacks_header = _is_about(case, ParameterLocation.HEADER)
     if lacks_header or chance.random() >= WITHOUT_KEY:
         case.headers["Authorization"] = objects.authorization()
+    if operation == "sign_in" and not lacks_header:
+        case.headers.update(objects.OWN_PAGE)
+    if operation in BY_VISITOR:
+        _visit(case)
     # Elsewhere its own links lead from object to object.
     is_placed = phase == "coverage" or (phase != "stateful" and chance.random() < SENSIBLE)
     if operation in PLACES and (lacks_header or (is_placed and _is_sound(case, ParameterLocation.PATH))):
@@ -208,10 +243,13 @@ def before_call(context, case, kwargs):
             # Its meetings are at times of its own.
             sensible["occurrence"] = None
         case.body = {**case.body, **sensible}
+        _type(case, operation)
 
 
 @schemathesis.hook
 def after_call(context, case, response):
+    if case.operation.definition.raw["operationId"] in BY_VISITOR and response.status_code < 300:
+        visitors.clear()
     # Methods that are tried and not described belong to no operation.
     if response.request.method == case.operation.method.upper():
         answers[case.operation.definition.raw["operationId"], response.status_code] += 1

@@ -135,6 +135,42 @@ def api_key():
     return _ask("POST", "/api/v1/api-keys", {"name": "to be revoked", "scopes": ["meetings:read"]})["id"]
 
 
+def account():
+    """Somebody who can sign in: the id, and what they type."""
+    asked = {"login": f"interop-{next(_numbers)}", "name": "Dr Two", "role": "member"}
+    made = _ask("POST", "/api/v1/users", asked)
+    return made["id"], {"login": asked["login"], "password": made["password"]}
+
+
+# What a browser says of itself when one of our own pages asks.
+OWN_PAGE = {"Consilium-Request": "1", "Sec-Fetch-Site": "same-origin"}
+
+
+class Visitor:
+    """Somebody who is signed in, for as long as their session lasts."""
+
+    def __init__(self):
+        _, self.typed = account()
+        answer = requests.post(BASE + "/api/v1/session", json=self.typed, headers=OWN_PAGE, timeout=REQUEST_SECONDS)
+        answer.raise_for_status()
+        self.headers = {"Cookie": answer.headers["Set-Cookie"].split(";")[0], **OWN_PAGE}
+
+
+class Typist:
+    """Names and passwords that are right, each no more often than may be tried."""
+
+    TRIES_MAX = 8
+
+    def __init__(self):
+        self._tries = 0
+
+    def types(self):
+        if self._tries % self.TRIES_MAX == 0:
+            _, self._typed = account()
+        self._tries += 1
+        return dict(self._typed)
+
+
 def moved_and_cancelled():
     """A series with one occurrence that was moved and one that was cancelled."""
     made = meeting()
@@ -186,6 +222,7 @@ class Kept:
         self.api_key = api_key()
         _, self.case = current_of(self.meeting)
         self.done = drafted(confirmed=True)
+        self.user, _ = account()
         self.cancelled = meeting()
         _, self.cancelled_link = invitation(self.cancelled)
         self.revoked_invitation, _ = invitation(self.meeting)
