@@ -13,7 +13,7 @@ const JITTER_US_MAX: f64 = 50_000.0;
 /// Above this share of the tolerated queue the rate does not rise.
 const HOLD_SHARE: f64 = 0.6;
 /// Section 5.5: beta.
-const DECREASE: f64 = 0.85;
+pub(super) const DECREASE: f64 = 0.85;
 /// A path that carries much less than the estimate while little is sent may merely have paused: one step halves at most.
 const APPLICATION_LIMITED_DECREASE: f64 = 0.5;
 /// And with few packets jitter may look like a queue for once: it must stand for this long. Over 30 ms of jitter to either
