@@ -6,6 +6,7 @@ use crate::config::{Config, CredentialSource};
 use crate::credentials::{self, CredentialsError};
 use crate::door::MeetingDoor;
 use crate::http::{HttpServer, ListenError, Listener};
+use crate::live::Live;
 use crate::ops::{self, Readiness};
 use crate::store::{Store, StoreError};
 use axum::Router;
@@ -51,6 +52,7 @@ pub struct App {
     readiness: Readiness,
     rooms: Rooms,
     media: MediaServer,
+    live: Live,
     store: Store,
 }
 
@@ -66,6 +68,7 @@ impl App {
         let (media, handle, events) = consilium_media_net::start(&media_config(config), Identity::generate()?)?;
         let hooks = Hooks { door: Arc::new(MeetingDoor::new(store.clone())), listeners: Listeners::default() };
         let rooms = Rooms::start(rooms_config(config), hooks, keys.clone(), handle.clone(), events);
+        let live = Live::start(store.clone(), rooms.clone()).await?;
 
         let (http_addr, ops_addr) = (http.address(), ops.address());
         let readiness = Readiness::default();
@@ -74,7 +77,7 @@ impl App {
         let http = http.serve(routes(rooms.clone(), store.clone(), keys.clone(), entry), config.http.connections_max);
         readiness.set(true);
         tracing::info!(http = %http_addr, ops = %ops_addr, version = env!("CARGO_PKG_VERSION"), "the server is ready");
-        Ok(Self { http_addr, ops_addr, keys, entry, http, ops, readiness, rooms, media, store })
+        Ok(Self { http_addr, ops_addr, keys, entry, http, ops, readiness, rooms, media, live, store })
     }
 
     pub fn http_addr(&self) -> SocketAddr {
@@ -109,6 +112,7 @@ impl App {
         self.readiness.set(false);
         self.rooms.shutdown().await;
         self.http.shutdown().await;
+        self.live.shutdown().await;
         self.store.close().await;
         // Joining the workers blocks for as long as one of their rounds.
         tokio::task::spawn_blocking(move || self.media.shutdown()).await?;

@@ -8,6 +8,7 @@
 //! text          names and titles, in one normal form
 //! door          whom the rooms of scheduled meetings let in
 //! meetings      what is scheduled, who is invited, who enters
+//! live          what happens in meetings, brought into their rooms
 //! store         the database: the only place that speaks SQL
 //! identity      who is calling, and what they may do
 //! app           builds everything; used by main and by tests
@@ -27,6 +28,7 @@ pub mod door;
 pub mod http;
 pub mod identity;
 pub mod ids;
+pub mod live;
 pub mod meetings;
 pub mod moment;
 pub mod ops;

@@ -74,6 +74,26 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Who runs the meeting, as the invitations are now.
+    pub async fn hosts(&self, meeting: &MeetingId) -> Result<Vec<InvitationId>> {
+        let rows = sqlx::query(
+            "SELECT id FROM invitations WHERE meeting_id = $1 AND revoked_at_ms IS NULL AND role IN ($2, $3) ORDER BY id",
+        )
+        .bind(meeting.as_str())
+        .bind(Role::Chair.name())
+        .bind(Role::Coordinator.name())
+        .fetch_all(&mut *self.reader().await?)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let id: String = row.try_get(0)?;
+                InvitationId::parse(&id).ok_or_else(|| StoreError::corrupt("the identifier of an invitation"))
+            })
+            .collect()
+    }
+}
+
 fn bind<'q>(
     statement: &'static str,
     invitation: &Invitation,
