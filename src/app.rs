@@ -7,6 +7,7 @@ use crate::credentials::{self, CredentialsError};
 use crate::door::MeetingDoor;
 use crate::http::{HttpServer, ListenError, Listener};
 use crate::live::Live;
+use crate::live::bells::Bells;
 use crate::ops::{self, Readiness};
 use crate::store::{Store, StoreError};
 use axum::Router;
@@ -53,6 +54,7 @@ pub struct App {
     rooms: Rooms,
     media: MediaServer,
     live: Live,
+    bells: Bells,
     store: Store,
 }
 
@@ -68,16 +70,20 @@ impl App {
         let (media, handle, events) = consilium_media_net::start(&media_config(config), Identity::generate()?)?;
         let hooks = Hooks { door: Arc::new(MeetingDoor::new(store.clone())), listeners: Listeners::default() };
         let rooms = Rooms::start(rooms_config(config), hooks, keys.clone(), handle.clone(), events);
-        let live = Live::start(store.clone(), rooms.clone()).await?;
+        let bells = Bells::default();
+        let live = Live::start(store.clone(), rooms.clone(), bells.clone()).await?;
 
         let (http_addr, ops_addr) = (http.address(), ops.address());
         let readiness = Readiness::default();
         let sources = ops::Sources { media: handle, rooms: rooms.clone() };
         let ops = ops.serve(ops::router(sources, readiness.clone(), store.clone()), OPS_CONNECTIONS_MAX);
-        let http = http.serve(routes(rooms.clone(), store.clone(), keys.clone(), entry), config.http.connections_max);
+        let http = http.serve(
+            routes(rooms.clone(), store.clone(), keys.clone(), entry, bells.clone()),
+            config.http.connections_max,
+        );
         readiness.set(true);
         tracing::info!(http = %http_addr, ops = %ops_addr, version = env!("CARGO_PKG_VERSION"), "the server is ready");
-        Ok(Self { http_addr, ops_addr, keys, entry, http, ops, readiness, rooms, media, live, store })
+        Ok(Self { http_addr, ops_addr, keys, entry, http, ops, readiness, rooms, media, live, bells, store })
     }
 
     pub fn http_addr(&self) -> SocketAddr {
@@ -90,6 +96,10 @@ impl App {
 
     pub fn keys(&self) -> &ApiKeys {
         &self.keys
+    }
+
+    pub fn rooms(&self) -> &Rooms {
+        &self.rooms
     }
 
     pub fn store(&self) -> &Store {
@@ -110,6 +120,7 @@ impl App {
     /// Says goodbye to every participant, then stops media, then the listeners. Probes answer until the end.
     pub async fn shutdown(self) -> Result<(), AppError> {
         self.readiness.set(false);
+        self.bells.close();
         self.rooms.shutdown().await;
         self.http.shutdown().await;
         self.live.shutdown().await;
@@ -121,11 +132,11 @@ impl App {
     }
 }
 
-fn routes(rooms: Rooms, store: Store, keys: Arc<ApiKeys>, entry: Entry) -> Router {
+fn routes(rooms: Rooms, store: Store, keys: Arc<ApiKeys>, entry: Entry, bells: Bells) -> Router {
     Router::new()
         .merge(session::router(rooms.clone()))
-        .merge(twirp::router(rooms, keys.clone()))
-        .merge(api::router(store, keys, entry))
+        .merge(twirp::router(rooms.clone(), keys.clone()))
+        .merge(api::router(api::Parts { store, rooms, keys, entry, bells }))
         .merge(assets::router())
         .layer(from_fn(api::security_headers))
 }

@@ -7,6 +7,7 @@
 //! moment, ids   points in time and identifiers, as they are stored and shown
 //! text          names and titles, in one normal form
 //! door          whom the rooms of scheduled meetings let in
+//! gate          what surrounds who arrives: the time, and who is in the room
 //! meetings      what is scheduled, who is invited, who enters
 //! live          what happens in meetings, brought into their rooms
 //! store         the database: the only place that speaks SQL
@@ -25,6 +26,7 @@ pub mod cli;
 pub mod config;
 pub mod credentials;
 pub mod door;
+pub mod gate;
 pub mod http;
 pub mod identity;
 pub mod ids;

@@ -26,15 +26,23 @@ const SEAL_CONTEXT: &str = "consilium seals an answer for an invitation";
 /// Requests of an address that prove nothing: typing errors, not attempts.
 const STRANGER_POLICY: Policy = Policy { name: "address", quota: 60, window: Duration::from_secs(60) };
 
+/// How often one link may be used: reloads and lost connections, not a hammer. Each use takes the write lock.
+const LINK_POLICY: Policy = Policy { name: "link", quota: 30, window: Duration::from_secs(60) };
+
 pub(super) struct Limits {
     /// By the name of the subject.
     callers: Limiter<String>,
+    links: Limiter<InvitationId>,
     strangers: Limiter<IpAddr>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { callers: Limiter::new(CALLER_POLICY), strangers: Limiter::new(STRANGER_POLICY) }
+        Self {
+            callers: Limiter::new(CALLER_POLICY),
+            links: Limiter::new(LINK_POLICY),
+            strangers: Limiter::new(STRANGER_POLICY),
+        }
     }
 }
 
@@ -60,6 +68,24 @@ pub(super) async fn authenticate(State(api): State<Api>, mut request: Request, n
 fn stranger(api: &Api, request: &Request) -> Response {
     let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     refuse(api, address, Code::Unauthenticated.into())
+}
+
+/// Whether a good link may be used now.
+pub(super) fn check_link_rate(api: &Api, invitation: &InvitationId) -> Result<(), Problem> {
+    let verdict = api.limits.links.take(invitation, Instant::now());
+    match verdict.is_allowed {
+        true => Ok(()),
+        false => Err(Problem::new(Code::TooManyRequests).retry_after(verdict.reset_seconds)),
+    }
+}
+
+/// Whether somebody who waits may ask now.
+pub(super) fn check_caller_rate(api: &Api, invitation: &InvitationId) -> Result<(), Problem> {
+    let verdict = api.limits.callers.take(&invitation.to_string(), Instant::now());
+    match verdict.is_allowed {
+        true => Ok(()),
+        false => Err(Problem::new(Code::TooManyRequests).retry_after(verdict.reset_seconds)),
+    }
 }
 
 /// Refuses somebody who tried with what may be a guess, and counts it.
@@ -134,7 +160,7 @@ async fn invitee(api: &Api, token: &str) -> Result<Caller, Refused> {
     Ok(Caller { subject, scopes: Vec::new(), seal_key: SealKey::from_bytes(seal_key) })
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }

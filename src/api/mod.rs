@@ -10,6 +10,9 @@
 //! description   OpenAPI, and a page to browse it
 //! headers       the security headers of every answer
 //! join, entry   into an open room, and by invitation: a token
+//! lobby         who waits at the door, with a ticket
+//! hosting       what hosts do, one act like another: checked, written, told
+//! participants, room        people in a meeting, and the meeting as it is held
 //! api_keys, meetings, occurrences, invitations        one file for each resource
 //! ```
 
@@ -20,23 +23,29 @@ mod description;
 mod entry;
 mod extract;
 mod headers;
+mod hosting;
 mod invitations;
 mod join;
+mod lobby;
 mod meetings;
 mod occurrences;
 mod page;
+mod participants;
 mod problem;
 mod rate;
+mod room;
 mod version;
 
 pub use headers::security_headers;
 
+use crate::live::bells::Bells;
 use crate::store::Store;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::any;
 use consilium_signaling::access::ApiKeys;
+use consilium_signaling::rooms::Rooms;
 use problem::{Code, Problem};
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -63,11 +72,23 @@ pub(crate) struct Api {
     /// Sign the tokens of the media side.
     pub(crate) keys: Arc<ApiKeys>,
     pub(crate) entry: Entry,
+    pub(crate) rooms: Rooms,
+    pub(crate) bells: Bells,
     limits: Arc<caller::Limits>,
 }
 
-pub fn router(store: Store, keys: Arc<ApiKeys>, entry: Entry) -> Router {
-    let api = Api { store, keys, entry, limits: Arc::default() };
+/// What the API is made of.
+pub struct Parts {
+    pub store: Store,
+    pub rooms: Rooms,
+    pub keys: Arc<ApiKeys>,
+    pub entry: Entry,
+    pub bells: Bells,
+}
+
+pub fn router(parts: Parts) -> Router {
+    let Parts { store, rooms, keys, entry, bells } = parts;
+    let api = Api { store, keys, entry, rooms, bells, limits: Arc::default() };
     let (open, open_description) = open_routes().split_for_parts();
     let (known, known_description) = known_routes().split_for_parts();
     let mut description = known_description;
@@ -91,7 +112,7 @@ async fn nothing() -> Problem {
 
 /// Routes that ask for no key.
 fn open_routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(join::join)).routes(routes!(entry::enter))
+    OpenApiRouter::new().routes(routes!(join::join)).routes(routes!(entry::enter)).merge(lobby::router())
 }
 
 /// Routes that want a caller.
@@ -100,5 +121,7 @@ fn known_routes() -> OpenApiRouter<Api> {
         .merge(meetings::router())
         .merge(occurrences::router())
         .merge(invitations::router())
+        .merge(room::router())
+        .merge(participants::router())
         .merge(api_keys::router())
 }

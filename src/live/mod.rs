@@ -4,15 +4,24 @@
 //! ```text
 //! audience      who in the room hears of an event
 //! announce      an event as a message on the data channel
+//! enforce       what was decided, done to those who are inside
+//! bells         who waits at a door and listens
+//! sweep         the end of a meeting that everybody has left
 //! ```
 
 mod announce;
 mod audience;
+pub mod bells;
+mod enforce;
+pub mod sweep;
 
 use crate::ids::MeetingId;
+use crate::moment::Moment;
 use crate::store::events::Event;
 use crate::store::{Store, StoreError};
+use bells::Bells;
 use consilium_signaling::rooms::Rooms;
+use enforce::Enforcer;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -31,10 +40,11 @@ pub struct Live {
 
 impl Live {
     /// From the events on that come after this call.
-    pub async fn start(store: Store, rooms: Rooms) -> Result<Self, StoreError> {
+    pub async fn start(store: Store, rooms: Rooms, bells: Bells) -> Result<Self, StoreError> {
         let last = store.last_event().await?;
         let (stop, stopped) = watch::channel(());
-        let follower = Follower { store, rooms, last };
+        let enforcer = Enforcer { store: store.clone(), rooms: rooms.clone(), bells };
+        let follower = Follower { store, rooms, enforcer, last };
         Ok(Self { stop, task: tokio::spawn(follower.run(stopped)) })
     }
 
@@ -49,6 +59,7 @@ impl Live {
 struct Follower {
     store: Store,
     rooms: Rooms,
+    enforcer: Enforcer,
     /// The number of the last event that was dealt with.
     last: i64,
 }
@@ -56,12 +67,19 @@ struct Follower {
 impl Follower {
     async fn run(mut self, mut stopped: watch::Receiver<()>) {
         let mut committed = self.store.committed();
+        let mut sweeps = tokio::time::interval(sweep::INTERVAL);
+        sweeps.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 // Fails when the sender is dropped, which is the signal.
                 _ = stopped.changed() => return,
                 _ = committed.changed() => {}
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}
+                _ = sweeps.tick() => {
+                    if let Err(error) = sweep::sweep(&self.store, &self.rooms, Moment::now()).await {
+                        tracing::warn!(%error, "it could not be looked which meetings are over");
+                    }
+                }
             }
             if let Err(error) = self.catch_up().await {
                 // The same events are tried again at the next look.
@@ -85,9 +103,10 @@ impl Follower {
 
     async fn bring(&self, event: &Event) -> Result<(), StoreError> {
         let Some(meeting) = MeetingId::parse(&event.subject) else { return Ok(()) };
+        // Before it is done: who is sent out by it hears why.
         if self.rooms.is_open(meeting.as_str()) {
             announce::announce(&self.store, &self.rooms, &meeting, event).await?;
         }
-        Ok(())
+        self.enforcer.apply(&meeting, event).await
     }
 }

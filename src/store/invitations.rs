@@ -43,6 +43,19 @@ impl Write {
         find(self.connection(), id).await
     }
 
+    /// Who has the chair of a meeting.
+    pub async fn chairs(&mut self, meeting: &MeetingId) -> Result<Vec<Invitation>> {
+        let rows = sqlx::query(concat!(
+            columns!(),
+            " WHERE meeting_id = $1 AND role = $2 AND revoked_at_ms IS NULL ORDER BY id"
+        ))
+        .bind(meeting.as_str())
+        .bind(Role::Chair.name())
+        .fetch_all(self.connection())
+        .await?;
+        rows.iter().map(invitation).collect()
+    }
+
     pub async fn invitation_count(&mut self, meeting: &MeetingId) -> Result<i64> {
         let row = sqlx::query("SELECT COUNT(*) FROM invitations WHERE meeting_id = $1")
             .bind(meeting.as_str())

@@ -21,6 +21,7 @@ struct Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "foundation", sql: include_str!("migrations/0001_foundation.sql") },
     Migration { version: 2, name: "meetings", sql: include_str!("migrations/0002_meetings.sql") },
+    Migration { version: 3, name: "lobby", sql: include_str!("migrations/0003_lobby.sql") },
 ];
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

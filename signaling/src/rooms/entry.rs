@@ -48,7 +48,7 @@ impl Rooms {
     pub(crate) async fn enter(&self, room: &str, newcomer: Newcomer) -> Result<Session, JoinError> {
         check_room_name(room).map_err(JoinError::Invalid)?;
         let Newcomer { claims, entry } = newcomer;
-        let claims = self.inner.hooks.door.admit(room.to_owned(), claims).await?;
+        let claims = self.inner.hooks.door.admit(self, room.to_owned(), claims).await?;
         let session = match entry {
             Entry::Join(join) => self.join(room, claims.clone(), *join).await?,
             Entry::Resume { participant_sid } => self.resume(room, claims.clone(), participant_sid).await?,
@@ -59,14 +59,14 @@ impl Rooms {
 
     /// Whether the application would let somebody in now.
     pub(crate) async fn check_door(&self, room: &str, claims: Claims) -> Result<(), JoinError> {
-        self.inner.hooks.door.admit(room.to_owned(), claims).await?;
+        self.inner.hooks.door.admit(self, room.to_owned(), claims).await?;
         Ok(())
     }
 
     /// Whoever is thrown out between the question and the join was not there yet to be thrown out.
     async fn admit_again(&self, room: &str, claims: Claims) -> Result<(), JoinError> {
         let identity = claims.identity.clone();
-        match self.inner.hooks.door.admit(room.to_owned(), claims.clone()).await {
+        match self.inner.hooks.door.admit(self, room.to_owned(), claims.clone()).await {
             Ok(now) => {
                 // Their role may have changed meanwhile too.
                 if now != claims {
