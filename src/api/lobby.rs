@@ -97,6 +97,19 @@ struct Shown {
     role: Role,
 }
 
+/// One of the events that a listener hears: what the description of the API says of the stream.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "axum writes the stream; this is its schema")]
+struct LobbyEvent {
+    /// Always `state`.
+    event: String,
+    /// The version of the state, for `Last-Event-ID`.
+    #[schema(required = false, nullable = false)]
+    id: Option<String>,
+    /// A `LobbyState` as JSON, or `{"state": "over"}`.
+    data: String,
+}
+
 /// The holder of a good ticket.
 struct Holder {
     place: Place,
@@ -119,7 +132,7 @@ async fn look(
 /// Hear what becomes of your knock, as server-sent events: `state`, with the same body as a look, at once and at each
 /// change, until there is nothing more to wait for. A state `over` says that the ticket is good no longer.
 #[utoipa::path(get, path = "/api/v1/lobby/events", operation_id = "listen_at_lobby", tag = "Lobby", security(()),
-    responses((status = 200, body = String, content_type = "text/event-stream"), (status = 401, body = ProblemBody)))]
+    responses((status = 200, body = LobbyEvent, content_type = "text/event-stream"), (status = 401, body = ProblemBody)))]
 async fn listen(
     State(api): State<Api>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,

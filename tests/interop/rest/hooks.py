@@ -40,6 +40,20 @@ def _fresh_key():
     return {"id": objects.api_key()}
 
 
+def _held_meeting():
+    return {"id": objects.under_way()}
+
+
+def _member():
+    meeting, invitation = objects.member()
+    return {"id": meeting, "invitation": invitation}
+
+
+def _waiting():
+    meeting, invitation, _ = objects.waiting()
+    return {"id": meeting, "invitation": invitation}
+
+
 # What is changed is made for the case alone.
 PLACES = {
     "get_meeting": lambda: {"id": kept.meeting},
@@ -56,6 +70,25 @@ PLACES = {
     "revoke_invitation": _fresh_invitation,
     "renew_invitation_link": _fresh_invitation,
     "revoke_api_key": _fresh_key,
+    "get_room": lambda: {"id": kept.meeting},
+    "list_participants": lambda: {"id": kept.meeting},
+    "lock_room": _held_meeting,
+    "unlock_room": _held_meeting,
+    "end_room": _held_meeting,
+    "admit_all": _held_meeting,
+    "admit": _waiting,
+    "deny": _waiting,
+    "send_to_lobby": _member,
+    "mute": _member,
+    "remove_participant": _member,
+    "change_role": _member,
+}
+
+# Who is called for by a ticket in the place of a key. What is listened to must end by itself.
+TICKETS = {
+    "look_at_lobby": lambda: kept.ticket,
+    "listen_at_lobby": lambda: kept.admitted_ticket,
+    "leave_lobby": lambda: objects.waiting()[2],
 }
 
 # What can be changed no more, for a share of the same cases.
@@ -70,6 +103,11 @@ OVER = {
     "revoke_invitation": {"id": kept.revoked_invitation},
     "renew_invitation_link": {"id": kept.revoked_invitation},
     "revoke_api_key": {"id": kept.revoked_key},
+    "lock_room": {"id": kept.cancelled},
+    "end_room": {"id": kept.cancelled},
+    "admit_all": {"id": kept.cancelled},
+    "deny": {"id": kept.meeting, "invitation": kept.invitation},
+    "admit": {"id": kept.meeting, "invitation": kept.invitation},
 }
 
 # What no schema says: fields of bodies, by name.
@@ -86,7 +124,8 @@ VALUES = {
     "expires_at": [None, "2099-01-01T00:00:00Z"],
     "link_expires_at": ["2027-01-01T00:00:00Z"],
     "room": ["first-meeting", "Ärzte.2"],
-    "link_secret": [kept.link, kept.waiting_link, kept.cancelled_link],
+    "link_secret": [*kept.links, kept.early_link, kept.cancelled_link],
+    "message": ["Your case is at ten.", "Ein Moment noch"],
 }
 
 
@@ -107,7 +146,8 @@ def before_call(context, case, kwargs):
     phase = case.meta.phase.name.value
     lacks_header = _is_about(case, ParameterLocation.HEADER)
     if lacks_header or chance.random() >= WITHOUT_KEY:
-        case.headers["Authorization"] = objects.authorization()
+        ticket = TICKETS.get(operation)
+        case.headers["Authorization"] = f"Bearer {ticket()}" if ticket else objects.authorization()
     # Elsewhere its own links lead from object to object.
     is_placed = phase == "coverage" or (phase != "stateful" and chance.random() < SENSIBLE)
     if operation in PLACES and (lacks_header or (is_placed and _is_sound(case, ParameterLocation.PATH))):
