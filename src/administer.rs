@@ -1,11 +1,13 @@
-//! The commands that work on the database and end: keys, audit, backup. They may run beside the server, all but restore.
+//! The commands that work on the database and end: keys, accounts, audit, backup. They may run beside the server, all but restore.
 
 use anyhow::Context;
-use consilium::cli::{ApiKeyCommand, AuditCommand, FileArgs};
+use consilium::cli::{ApiKeyCommand, AuditCommand, FileArgs, UserCommand};
 use consilium::config::{self, Config, Loaded, Overrides};
+use consilium::identity::account::{Proof, User};
+use consilium::identity::password::{Password, PasswordHash};
 use consilium::moment::Moment;
-use consilium::store::audit::NewEntry;
-use consilium::store::{self, BackupError, Place, Store};
+use consilium::store::audit::{Detail, NewEntry};
+use consilium::store::{self, BackupError, Place, Store, StoreError};
 use std::io::Write;
 use std::path::Path;
 
@@ -32,6 +34,52 @@ pub(crate) async fn api_key(command: &ApiKeyCommand) -> anyhow::Result<()> {
     println!("{}", secret.expose());
     store.close().await;
     Ok(())
+}
+
+pub(crate) async fn user(command: &UserCommand) -> anyhow::Result<()> {
+    let (UserCommand::Create { settings, .. } | UserCommand::ResetPassword { settings, .. }) = command;
+    let store = open(&configuration(settings)?).await?;
+    let (password, now) = (Password::generate(), Moment::now());
+    let hash = password.hash().context("the password cannot be hashed")?;
+    let mut write = store.write().await?;
+    let (user, action) = change(&mut write, command, hash, now).await?;
+    let (subject, details) = (user.id.as_str(), [("role", Detail::Word(user.role.name()))]);
+    write.append_audit(now, &NewEntry { actor: ACTOR, action, subject, details: &details }).await?;
+    write.commit().await?;
+    // Only now does it open anything.
+    println!("{}", password.expose());
+    store.close().await;
+    Ok(())
+}
+
+/// Returns the account as it is now, and what happened to it.
+async fn change(
+    write: &mut store::Write,
+    command: &UserCommand,
+    hash: PasswordHash,
+    now: Moment,
+) -> anyhow::Result<(User, &'static str)> {
+    match command {
+        UserCommand::Create { login, name, role, .. } => {
+            let user = User::new(name.clone(), *role, Proof::Password { login: login.clone(), hash }, now);
+            match write.insert_user(&user).await {
+                Err(StoreError::Conflict) => anyhow::bail!("somebody signs in as {} already", login.as_str()),
+                inserted => inserted?,
+            }
+            Ok((user, "user.created"))
+        }
+        UserCommand::ResetPassword { login, .. } => {
+            let user = match write.user_by_login(login).await {
+                Err(StoreError::NotFound) => anyhow::bail!("nobody signs in as {}", login.as_str()),
+                found => found?,
+            };
+            let user = user.with_password(hash, now).context("this account has no password here")?;
+            let user = User { disabled_at: None, ..user };
+            write.update_user(&user).await?;
+            write.end_sessions(&user.id).await?;
+            Ok((user, "user.password_reset"))
+        }
+    }
 }
 
 pub(crate) async fn audit(command: &AuditCommand) -> anyhow::Result<()> {

@@ -1,6 +1,6 @@
 //! Builds everything from one configuration, starts it and takes it down again. Main uses it, and so do the tests.
 
-use crate::api::{self, Entry};
+use crate::api::{self, Entry, SignIn};
 use crate::assets;
 use crate::config::{Config, CredentialSource};
 use crate::credentials::{self, CredentialsError};
@@ -8,6 +8,7 @@ use crate::door::MeetingDoor;
 use crate::http::{HttpServer, ListenError, Listener};
 use crate::live::Live;
 use crate::live::bells::Bells;
+use crate::oidc::ProvidersError;
 use crate::ops::{self, Readiness};
 use crate::store::{Store, StoreError};
 use axum::Router;
@@ -26,6 +27,9 @@ const OPS_CONNECTIONS_MAX: usize = 64;
 /// The room of the link that is printed at the first start.
 const FIRST_ROOM: &str = "first-meeting";
 
+/// What an operator types once.
+const FIRST_ACCOUNT: &str = "consilium user create --role administrator --login LOGIN --name NAME";
+
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     #[error(transparent)]
@@ -38,6 +42,8 @@ pub enum AppError {
     Identity(#[from] IdentityError),
     #[error("cannot open the database: {0}")]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Providers(#[from] ProvidersError),
     #[error("cannot stop the media server: {0}")]
     Stop(#[from] tokio::task::JoinError),
 }
@@ -64,9 +70,13 @@ impl App {
         let keys = Arc::new(credentials::resolve(config)?);
         let entry = if config.open_rooms() { Entry::Open } else { Entry::ByToken };
         announce(config, entry);
+        let sign_in = SignIn::new(config)?;
         let http = Listener::bind("pages, API and WebSocket", config.http.listen).await?;
         let ops = Listener::bind("operations", config.ops.listen).await?;
         let store = Store::open(&config.store_place()).await?;
+        if !store.has_users().await? {
+            tracing::info!("nobody has an account yet; make the first with: {FIRST_ACCOUNT}");
+        }
         let (media, handle, events) = consilium_media_net::start(&media_config(config), Identity::generate()?)?;
         let hooks = Hooks { door: Arc::new(MeetingDoor::new(store.clone())), listeners: Listeners::default() };
         let rooms = Rooms::start(rooms_config(config), hooks, keys.clone(), handle.clone(), events);
@@ -77,10 +87,15 @@ impl App {
         let readiness = Readiness::default();
         let sources = ops::Sources { media: handle, rooms: rooms.clone() };
         let ops = ops.serve(ops::router(sources, readiness.clone(), store.clone()), OPS_CONNECTIONS_MAX);
-        let http = http.serve(
-            routes(rooms.clone(), store.clone(), keys.clone(), entry, bells.clone()),
-            config.http.connections_max,
-        );
+        let parts = api::Parts {
+            store: store.clone(),
+            rooms: rooms.clone(),
+            keys: keys.clone(),
+            entry,
+            bells: bells.clone(),
+            sign_in,
+        };
+        let http = http.serve(routes(rooms.clone(), keys.clone(), api::router(parts)), config.http.connections_max);
         readiness.set(true);
         tracing::info!(http = %http_addr, ops = %ops_addr, version = env!("CARGO_PKG_VERSION"), "the server is ready");
         Ok(Self { http_addr, ops_addr, keys, entry, http, ops, readiness, rooms, media, live, bells, store })
@@ -132,11 +147,11 @@ impl App {
     }
 }
 
-fn routes(rooms: Rooms, store: Store, keys: Arc<ApiKeys>, entry: Entry, bells: Bells) -> Router {
+fn routes(rooms: Rooms, keys: Arc<ApiKeys>, api: Router) -> Router {
     Router::new()
         .merge(session::router(rooms.clone()))
-        .merge(twirp::router(rooms.clone(), keys.clone()))
-        .merge(api::router(api::Parts { store, rooms, keys, entry, bells }))
+        .merge(twirp::router(rooms, keys))
+        .merge(api)
         .merge(assets::router())
         .layer(from_fn(api::security_headers))
 }

@@ -1,7 +1,8 @@
 //! The command line: what the user asked for, as values. It runs nothing.
 
 use crate::config::Overrides;
-use crate::identity::Scope;
+use crate::identity::account::Login;
+use crate::identity::{Scope, SiteRole};
 use crate::text::Name;
 use clap::{Args, Parser, Subcommand};
 use consilium_signaling::access::{Claims, VideoGrants};
@@ -39,6 +40,11 @@ pub enum Command {
     ApiKey {
         #[command(subcommand)]
         command: ApiKeyCommand,
+    },
+    /// Accounts with a password.
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
     },
     /// The log of who did what.
     Audit {
@@ -82,6 +88,30 @@ pub enum ApiKeyCommand {
         /// How long it is valid: 90s, 30m, 8h or 7d. Absent: until it is revoked.
         #[arg(long, value_parser = parse_ttl)]
         ttl: Option<Duration>,
+        #[command(flatten)]
+        settings: FileArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Make an account and print its password: the first administrator comes into being this way.
+    Create {
+        /// What they sign in with.
+        #[arg(long)]
+        login: Login,
+        /// The name that others see.
+        #[arg(long)]
+        name: Name,
+        #[arg(long, value_enum)]
+        role: SiteRole,
+        #[command(flatten)]
+        settings: FileArgs,
+    },
+    /// Print another password for an account, open it if it was closed, and end its sessions.
+    ResetPassword {
+        #[arg(long)]
+        login: Login,
         #[command(flatten)]
         settings: FileArgs,
     },

@@ -31,7 +31,8 @@ impl MeetingDoor {
         let meeting = self.store.meeting(&meeting).await.map_err(denial)?;
         match gate::decision(&self.store, rooms, &meeting, &invitation, now).await.map_err(denial)? {
             Decision::Enter => {
-                let Claims { name, attributes, video, .. } = admission::claims(&meeting, &invitation);
+                let now = admission::claims_again(&meeting, &invitation, &claims.name, &claims.attributes);
+                let Claims { name, attributes, video, .. } = now;
                 Ok(Claims { name, attributes, video, ..claims }.with_room_for(meeting.capacity))
             }
             // A token from before they were sent out, or a made one.

@@ -90,6 +90,14 @@ id!(
     /// A key of the REST API. Not secret.
     ApiKeyId, "key"
 );
+id!(
+    /// Somebody with an account.
+    UserId, "usr"
+);
+id!(
+    /// One sign-in of a user. Not secret: the secret of a session is in its cookie alone.
+    SessionId, "ses"
+);
 
 #[cfg(test)]
 mod tests {

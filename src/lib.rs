@@ -12,6 +12,7 @@
 //! live          what happens in meetings, brought into their rooms
 //! store         the database: the only place that speaks SQL
 //! identity      who is calling, and what they may do
+//! oidc          what identity providers are asked, and what is believed of their answers
 //! app           builds everything; used by main and by tests
 //! http          accepts connections, with bounds and deadlines
 //! api           what the pages ask for
@@ -33,6 +34,7 @@ pub mod ids;
 pub mod live;
 pub mod meetings;
 pub mod moment;
+pub mod oidc;
 pub mod ops;
 pub mod store;
 pub mod text;

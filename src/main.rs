@@ -26,6 +26,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve(args) => serve(&args),
         Command::Token(args) => token(&args),
         Command::ApiKey { command } => run_async(administer::api_key(&command)),
+        Command::User { command } => run_async(administer::user(&command)),
         Command::Audit { command } => run_async(administer::audit(&command)),
         Command::Backup { file, settings } => run_async(administer::backup(&file, &settings)),
         Command::Restore { file, replace, settings } => run_async(administer::restore(&file, replace, &settings)),

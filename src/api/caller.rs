@@ -1,19 +1,20 @@
-//! Authentication of a request: an API key, or the token that somebody has of a meeting they came to by invitation, becomes a
-//! [`Caller`], within the rate of that caller. Requests that prove nothing are counted by address, so that guessing is slow
+//! Authentication of a request: an API key, the token that somebody has of a meeting they came to by invitation, or the
+//! session of somebody who signed in becomes a [`Caller`], within the rate of that caller. Requests that prove nothing are counted by address, so that guessing is slow
 //! and loud callers do not drown the others.
 
 use super::Api;
+use super::own_pages;
 use super::problem::{Code, Problem};
 use super::rate::{Limiter, Policy};
 use crate::identity::api_key::{ApiKeySecret, SealKey};
-use crate::identity::{Caller, Invitee, Subject};
+use crate::identity::{Caller, Invitee, SignedIn, Subject};
 use crate::ids::{InvitationId, MeetingId};
 use crate::moment::Moment;
 use crate::store::StoreError;
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
-use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant, SystemTime};
 const CALLER_POLICY: Policy = Policy { name: "caller", quota: 1_200, window: Duration::from_secs(60) };
 /// Keeps the keys for sealing apart from whatever else is derived from the server's own secret.
 const SEAL_CONTEXT: &str = "consilium seals an answer for an invitation";
+const USER_SEAL_CONTEXT: &str = "consilium seals an answer for a user";
 /// Requests of an address that prove nothing: typing errors, not attempts.
 const STRANGER_POLICY: Policy = Policy { name: "address", quota: 60, window: Duration::from_secs(60) };
 
@@ -48,7 +50,7 @@ impl Default for Limits {
 
 /// Middleware of every route that wants a caller.
 pub(super) async fn authenticate(State(api): State<Api>, mut request: Request, next: Next) -> Response {
-    match caller(&api, request.headers()).await {
+    match caller(&api, request.method(), request.headers()).await {
         Ok(caller) => {
             let verdict = api.limits.callers.take(&caller.subject.as_str().to_owned(), Instant::now());
             let mut response = if verdict.is_allowed {
@@ -61,6 +63,7 @@ pub(super) async fn authenticate(State(api): State<Api>, mut request: Request, n
             response
         }
         Err(Refused::Stranger) => stranger(&api, &request),
+        Err(Refused::CrossSite) => Problem::new(Code::CrossSite).into_response(),
         Err(Refused::Store(error)) => Problem::from(error).into_response(),
     }
 }
@@ -93,6 +96,15 @@ pub(super) fn slow_down(api: &Api, peer: SocketAddr, problem: Problem) -> Respon
     refuse(api, Some(peer.ip()), problem)
 }
 
+/// Counts somebody who failed, where the answer is not a refusal of this kind.
+pub(super) fn count_failure(api: &Api, peer: SocketAddr) -> Result<(), Problem> {
+    let verdict = api.limits.strangers.take(&network(Some(peer.ip())), Instant::now());
+    match verdict.is_allowed {
+        true => Ok(()),
+        false => Err(Problem::new(Code::TooManyRequests).retry_after(verdict.reset_seconds)),
+    }
+}
+
 fn refuse(api: &Api, address: Option<IpAddr>, problem: Problem) -> Response {
     let verdict = api.limits.strangers.take(&network(address), Instant::now());
     let problem = if verdict.is_allowed {
@@ -106,7 +118,7 @@ fn refuse(api: &Api, address: Option<IpAddr>, problem: Problem) -> Response {
 }
 
 /// Who has one IPv6 address has the whole /64 (RFC 6177), so that is what counts.
-fn network(address: Option<IpAddr>) -> IpAddr {
+pub(super) fn network(address: Option<IpAddr>) -> IpAddr {
     match address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)).to_canonical() {
         IpAddr::V6(address) => {
             let prefix = u128::from(address) & (u128::MAX << 64);
@@ -118,11 +130,13 @@ fn network(address: Option<IpAddr>) -> IpAddr {
 
 enum Refused {
     Stranger,
+    /// A browser sent a session along that its owner may not have meant to use.
+    CrossSite,
     Store(StoreError),
 }
 
-async fn caller(api: &Api, headers: &HeaderMap) -> Result<Caller, Refused> {
-    let presented = bearer(headers).ok_or(Refused::Stranger)?;
+async fn caller(api: &Api, method: &Method, headers: &HeaderMap) -> Result<Caller, Refused> {
+    let Some(presented) = bearer(headers) else { return user(api, method, headers).await };
     match ApiKeySecret::parse(presented) {
         Some(key) => key_holder(api, &key).await,
         None => invitee(api, presented).await,
@@ -158,6 +172,20 @@ async fn invitee(api: &Api, token: &str) -> Result<Caller, Refused> {
     let seal_key = api.keys.derive(&format!("{SEAL_CONTEXT}\0{id}")).ok_or(Refused::Stranger)?;
     let subject = Subject::Invitee(Invitee { invitation: id, meeting, role: invitation.role });
     Ok(Caller { subject, scopes: Vec::new(), seal_key: SealKey::from_bytes(seal_key) })
+}
+
+async fn user(api: &Api, method: &Method, headers: &HeaderMap) -> Result<Caller, Refused> {
+    let found = api.sign_in.session(api, headers).await.map_err(Refused::Store)?;
+    let (session, user) = found.ok_or(Refused::Stranger)?;
+    if !method.is_safe() && !own_pages::sent(headers, &api.sign_in.site) {
+        return Err(Refused::CrossSite);
+    }
+    let seal_key = api.keys.derive(&format!("{USER_SEAL_CONTEXT}\0{}", user.id)).ok_or(Refused::Stranger)?;
+    Ok(Caller {
+        scopes: user.role.scopes().to_vec(),
+        subject: Subject::User(SignedIn { id: user.id, role: user.role, session: session.id }),
+        seal_key: SealKey::from_bytes(seal_key),
+    })
 }
 
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -14,11 +14,15 @@ use utoipa::{PartialSchema, ToSchema};
 const STYLE: &str = include_str!("description.css");
 const TITLE: &str = "Consilium API";
 const INTRODUCTION: &str = "Schedule meetings, invite people and follow what happens. Send an API key as \
-     `Authorization: Bearer ck_…`; make the first one with `consilium api-key create`. People in a meeting send their token of it \
+     `Authorization: Bearer ck_…`; make the first one with `consilium api-key create`. Who signed in has a session in a cookie, which works for our own pages \
+     alone: a change within it needs the header `Consilium-Request` and comes from the same origin. People in a meeting send their token of it \
      instead, and act there by their role as it is at that moment. Refusals are problem details (RFC 9457) \
      with a stable `code`. Lists come in pages: send `next` of one page as `cursor` for the following one. A change needs \
      `If-Match` with the ETag of what you read. Send an `Idempotency-Key` with whatever creates, and the same request may be \
      sent again within 24 hours without creating twice.";
+
+const SESSION: &str = "Set by signing in; with TLS its name begins with `__Host-`. Every method but GET and HEAD also needs the \
+     header `Consilium-Request`, and `Sec-Fetch-Site: same-origin` or this site's `Origin`, or it is refused as `cross_site`.";
 
 /// Answers that any route may give, by status.
 const EVERYWHERE: &[(&str, &str)] = &[
@@ -62,8 +66,11 @@ fn complete(collected: OpenApi) -> Value {
     let codes: Vec<_> = problem::Code::ALL.iter().map(|code| code.word()).collect();
     description["components"]["schemas"]["Problem"]["properties"]["code"]["enum"] = json!(codes);
     drop_null_defaults(&mut description["components"]["schemas"]);
-    description["components"]["securitySchemes"] = json!({"api_key": {"type": "http", "scheme": "bearer"}});
-    description["security"] = json!([{"api_key": []}]);
+    description["components"]["securitySchemes"] = json!({
+        "api_key": {"type": "http", "scheme": "bearer"},
+        "session": {"type": "apiKey", "in": "cookie", "name": "consilium-session", "description": SESSION},
+    });
+    description["security"] = json!([{"api_key": []}, {"session": []}]);
     for (_, _, operation) in operations_mut(&mut description) {
         let is_open = operation.get("security").is_some();
         let has_body = operation.contains_key("requestBody");

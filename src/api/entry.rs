@@ -6,8 +6,9 @@ use super::caller::{check_link_rate, slow_down};
 use super::extract::Json;
 use super::problem::{Code, Problem, ProblemBody};
 use crate::gate::Surroundings;
+use crate::identity::account::User;
 use crate::ids::MeetingId;
-use crate::meetings::admission::{claims, token_ttl};
+use crate::meetings::admission::{claims, token_ttl, verified};
 use crate::meetings::invitation::{Invitation, LinkRefusal, LinkSecret, Role};
 use crate::meetings::lobby::{Decision, Place, Refusal, Sitting, Standing, Ticket};
 use crate::meetings::meeting::Meeting;
@@ -17,7 +18,7 @@ use crate::store::events::NewEvent;
 use crate::store::{StoreError, Write};
 use crate::text::Name;
 use axum::extract::{ConnectInfo, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -41,8 +42,11 @@ pub(super) struct Entered {
     token: String,
     meeting: MeetingId,
     title: Name,
+    /// As others see it: of the account, where somebody is signed in.
     name: Name,
     role: Role,
+    /// Whether others are told that this is who they say.
+    is_verified: bool,
 }
 
 /// The way in is not open yet: a host has to admit.
@@ -65,9 +69,10 @@ pub(super) struct Waiting {
 pub(super) async fn enter(
     State(api): State<Api>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
     Json { value: request, .. }: Json<EntryRequest>,
 ) -> Response {
-    match admit(&api, &request.link_secret).await {
+    match admit(&api, &headers, &request.link_secret).await {
         Ok(response) => response,
         // A link that is no link may be a guess.
         Err(problem) if problem.code() == Code::LinkInvalid => slow_down(&api, peer, problem),
@@ -75,7 +80,7 @@ pub(super) async fn enter(
     }
 }
 
-async fn admit(api: &Api, secret: &str) -> Result<Response, Problem> {
+async fn admit(api: &Api, headers: &HeaderMap, secret: &str) -> Result<Response, Problem> {
     let now = Moment::now();
     let link = LinkSecret::parse(secret).ok_or(Code::LinkInvalid)?;
     let invitation = match api.store.invitation(link.id()).await {
@@ -92,6 +97,7 @@ async fn admit(api: &Api, secret: &str) -> Result<Response, Problem> {
     check_link_rate(api, &invitation.id)?;
     let meeting = api.store.meeting(&invitation.meeting).await?;
     let surroundings = Surroundings::look(&api.store, &api.rooms, &meeting, &invitation.id, now).await?;
+    let visitor = api.sign_in.visitor(api, headers).await?;
     let mut write = api.store.write().await?;
     let place = write.place(&invitation.id).await?;
     let sitting = write.sitting(&meeting.id).await?;
@@ -110,23 +116,31 @@ async fn admit(api: &Api, secret: &str) -> Result<Response, Problem> {
             Err(Code::MeetingFull.into())
         }
         Decision::Enter => {
-            let token = token(api, &meeting, &invitation, now)?;
+            let user = verified(&invitation, visitor.as_ref());
+            let token = token(api, &meeting, &invitation, user, now)?;
             if let Some(sitting) = sitting.filter(|sitting| invitation.role.is_host() && sitting.ended_at.is_some()) {
                 // A host who comes back begins anew.
                 write.put_sitting(&Sitting::new(sitting.meeting, now)).await?;
             }
-            audit_entry(&mut write, &invitation, now).await?;
+            audit_entry(&mut write, &invitation, user, now).await?;
             write.commit().await?;
             let Meeting { id: meeting, title, .. } = meeting;
-            let entered = Entered { token, meeting, title, name: invitation.name, role: invitation.role };
+            let name = user.map_or(invitation.name, |user| user.name.clone());
+            let entered = Entered { token, meeting, title, name, role: invitation.role, is_verified: user.is_some() };
             Ok(axum::Json(entered).into_response())
         }
     }
 }
 
 /// What opens the room for this person.
-pub(super) fn token(api: &Api, meeting: &Meeting, invitation: &Invitation, now: Moment) -> Result<String, Problem> {
-    let claims = claims(meeting, invitation);
+pub(super) fn token(
+    api: &Api,
+    meeting: &Meeting,
+    invitation: &Invitation,
+    user: Option<&User>,
+    now: Moment,
+) -> Result<String, Problem> {
+    let claims = claims(meeting, invitation, user);
     api.keys.sign(&claims, SystemTime::now(), token_ttl(invitation, now)).map_err(|error| {
         tracing::error!(%error, "the token of an invitation was not signed");
         Code::Internal.into()
@@ -166,14 +180,20 @@ async fn knock(
         let (id, meeting) = (invitation.id.as_str(), invitation.meeting.as_str());
         let body = json!({"meeting": meeting, "invitation": id, "role": invitation.role});
         write.append_event(now, &NewEvent { kind: "lobby.knocked", subject: meeting, body }).await?;
-        append(write, "lobby.knocked", invitation, now).await?;
+        append(write, "lobby.knocked", invitation, None, now).await?;
     }
     Ok(ticket)
 }
 
 /// A link that opened a meeting is what an investigation asks for first.
-async fn audit_entry(write: &mut Write, invitation: &Invitation, now: Moment) -> Result<(), Problem> {
-    append(write, "invitation.used", invitation, now).await
+async fn audit_entry(
+    write: &mut Write,
+    invitation: &Invitation,
+    user: Option<&User>,
+    now: Moment,
+) -> Result<(), Problem> {
+    let user = user.map(|user| ("user", Detail::Id((&user.id).into())));
+    append(write, "invitation.used", invitation, user, now).await
 }
 
 /// Of an act of the invited person's own.
@@ -181,10 +201,12 @@ pub(super) async fn append(
     write: &mut Write,
     action: &'static str,
     invitation: &Invitation,
+    more: impl IntoIterator<Item = (&'static str, Detail)>,
     now: Moment,
 ) -> Result<(), Problem> {
     let subject = invitation.id.as_str();
-    let details =
-        [("meeting", Detail::Id((&invitation.meeting).into())), ("role", Detail::Word(invitation.role.name()))];
+    let mut details =
+        vec![("meeting", Detail::Id((&invitation.meeting).into())), ("role", Detail::Word(invitation.role.name()))];
+    details.extend(more);
     Ok(write.append_audit(now, &NewEntry { actor: subject, action, subject, details: &details }).await?)
 }

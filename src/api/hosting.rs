@@ -2,8 +2,9 @@
 //! What is written, the rooms then follow ([`crate::live`]).
 
 use super::Api;
+use super::ownership::allow;
 use super::problem::{Code, Problem};
-use crate::identity::{Action, Caller, may};
+use crate::identity::{Action, Caller};
 use crate::ids::{InvitationId, MeetingId};
 use crate::meetings::invitation::Invitation;
 use crate::meetings::lobby::{Place, Standing};
@@ -24,7 +25,7 @@ pub(super) struct Act<'a> {
 
 impl<'a> Act<'a> {
     pub(super) async fn begin(api: &Api, caller: &'a Caller, id: &MeetingId) -> Result<Self, Problem> {
-        may(caller, Action::Host(id))?;
+        allow(api, caller, Action::Host(id)).await?;
         let mut write = api.store.write().await?;
         let meeting = write.meeting(id).await?;
         if meeting.status == Status::Cancelled {

@@ -5,6 +5,7 @@ use super::caller::Known;
 use super::creation::{Begun, Created, Creation};
 use super::extract::{IdempotencyKey, Json, Path, Query, present};
 use super::meetings::nullable;
+use super::ownership::allow;
 use super::page::{Page, PageQuery, read_cursor};
 use super::problem::{Code, Problem, ProblemBody};
 use super::version::{IfMatch, etag};
@@ -128,7 +129,7 @@ async fn list(
     Path(id): Path<MeetingId>,
     Query(query): Query<PageQuery>,
 ) -> Result<impl IntoResponse, Problem> {
-    may(&caller, Action::ReadPeople(&id))?;
+    allow(&api, &caller, Action::ReadPeople(&id)).await?;
     let after: Option<InvitationId> =
         query.cursor.as_deref().map(|cursor| read_cursor(id.as_str(), cursor)).transpose()?;
     api.store.meeting(&id).await?;
@@ -148,7 +149,7 @@ async fn create(
     IdempotencyKey(key): IdempotencyKey,
     Json { value: asked, bytes }: Json<Asked>,
 ) -> Result<Created, Problem> {
-    may(&caller, Action::WriteMeetings)?;
+    allow(&api, &caller, Action::ChangeMeeting(&id)).await?;
     let now = Moment::now();
     let path = format!("/api/v1/meetings/{id}/invitations");
     let (creation, mut write) = match Creation::begin(&api.store, &caller, key, &path, &bytes, now).await? {
@@ -204,6 +205,7 @@ async fn get(
 ) -> Result<impl IntoResponse, Problem> {
     may(&caller, Action::ReadMeetings)?;
     let invitation = api.store.invitation(&id).await?;
+    allow(&api, &caller, Action::ReadPeople(&invitation.meeting)).await?;
     Ok((etag(invitation.version), axum::Json(Shown::from(invitation))))
 }
 
@@ -219,7 +221,7 @@ async fn update(
     seen: IfMatch,
     Json { value: change, .. }: Json<Change>,
 ) -> Result<impl IntoResponse, Problem> {
-    may(&caller, Action::WriteMeetings)?;
+    allow_change(&api, &caller, &id).await?;
     let now = Moment::now();
     let mut write = api.store.write().await?;
     let mut invitation = valid(write.invitation(&id).await?, &seen)?;
@@ -250,7 +252,7 @@ async fn revoke(
     Path(id): Path<InvitationId>,
     seen: IfMatch,
 ) -> Result<StatusCode, Problem> {
-    may(&caller, Action::WriteMeetings)?;
+    allow_change(&api, &caller, &id).await?;
     let now = Moment::now();
     let mut write = api.store.write().await?;
     let mut invitation = valid(write.invitation(&id).await?, &seen)?;
@@ -273,7 +275,7 @@ async fn new_link(
     Path(id): Path<InvitationId>,
     seen: IfMatch,
 ) -> Result<impl IntoResponse, Problem> {
-    may(&caller, Action::WriteMeetings)?;
+    allow_change(&api, &caller, &id).await?;
     let now = Moment::now();
     let mut write = api.store.write().await?;
     let mut invitation = valid(write.invitation(&id).await?, &seen)?;
@@ -289,6 +291,13 @@ async fn new_link(
     write.commit().await?;
     let version = invitation.version;
     Ok((etag(version), axum::Json(WithLink { invitation: invitation.into(), link_secret: link.expose() })))
+}
+
+/// Scopes first: who may change nothing at all does not learn which invitations there are.
+async fn allow_change(api: &Api, caller: &Caller, id: &InvitationId) -> Result<(), Problem> {
+    may(caller, Action::WriteMeetings)?;
+    let invitation = api.store.invitation(id).await?;
+    allow(api, caller, Action::ChangeMeeting(&invitation.meeting)).await
 }
 
 /// The invitation as the caller saw it, if it can still be changed.

@@ -4,7 +4,9 @@ use super::extract::Json;
 use super::problem::{Code, Problem, ProblemBody};
 use super::{Api, Entry};
 use crate::ids::MeetingId;
+use crate::meetings::admission::identity_attributes;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use consilium_signaling::access::{Claims, VideoGrants};
 use rand::distr::{Alphanumeric, SampleString};
 use serde::{Deserialize, Serialize};
@@ -35,11 +37,12 @@ pub(super) struct JoinResponse {
     token: String,
 }
 
-/// Enter an open room as a guest.
+/// Enter an open room: as a guest, or under the name of one's account.
 #[utoipa::path(post, path = "/api/v1/join", operation_id = "enter_open_room", tag = "Joining", request_body = JoinRequest, security(()),
     responses((status = 200, body = JoinResponse), (status = 403, body = ProblemBody)))]
 pub(super) async fn join(
     State(api): State<Api>,
+    headers: HeaderMap,
     request: Result<Json<JoinRequest>, Problem>,
 ) -> Result<axum::Json<JoinResponse>, Problem> {
     // Before the body is looked at: a closed server has nothing to say about it.
@@ -54,13 +57,15 @@ pub(super) async fn join(
     if !is_room(&request.room) {
         return Err(Code::InvalidRoom.into());
     }
-    let name = request.name.trim();
-    if !is_name(name) {
+    let visitor = api.sign_in.visitor(&api, &headers).await?;
+    let name = visitor.as_ref().map_or(request.name.trim(), |user| user.name.as_str());
+    if visitor.is_none() && !is_name(name) {
         return Err(Code::InvalidName.into());
     }
     let claims = Claims {
         identity: format!("guest-{}", Alphanumeric.sample_string(&mut rand::rng(), IDENTITY_LEN)),
         name: name.to_owned(),
+        attributes: identity_attributes(visitor.as_ref()),
         video: VideoGrants { room: request.room, room_join: true, ..VideoGrants::default() },
         ..Claims::default()
     };

@@ -6,8 +6,10 @@ use super::caller::{bearer, check_caller_rate, slow_down};
 use super::entry::{append, token};
 use super::problem::{Code, Problem, ProblemBody};
 use crate::gate;
+use crate::identity::account::User;
 use crate::ids::MeetingId;
 use crate::live::bells::Listening;
+use crate::meetings::admission::verified;
 use crate::meetings::invitation::{Invitation, Role};
 use crate::meetings::lobby::{Decision, Place, Refusal, Standing, Ticket};
 use crate::meetings::meeting::Meeting;
@@ -125,7 +127,8 @@ async fn look(
     headers: HeaderMap,
 ) -> Result<Response, Response> {
     let (ticket, _) = holder(&api, &headers, peer).await?;
-    let (shown, _) = show(&api, &ticket).await.map_err(IntoResponse::into_response)?;
+    let visitor = api.sign_in.visitor(&api, &headers).await.map_err(refuse)?;
+    let (shown, _) = show(&api, &ticket, visitor.as_ref()).await.map_err(IntoResponse::into_response)?;
     Ok(axum::Json(shown).into_response())
 }
 
@@ -139,10 +142,11 @@ async fn listen(
     headers: HeaderMap,
 ) -> Result<Response, Response> {
     let (ticket, holder) = holder(&api, &headers, peer).await?;
+    let visitor = api.sign_in.visitor(&api, &headers).await.map_err(refuse)?;
     let listening = api.bells.listen(ticket.invitation(), &holder.invitation.meeting);
     let listening = listening.ok_or_else(|| Problem::new(Code::Busy).into_response())?;
     let seen = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()?.parse().ok());
-    let listener = Listener { api, ticket, listening, seen, phase: Phase::Look };
+    let listener = Listener { api, ticket, visitor, listening, seen, phase: Phase::Look };
     let events = stream::unfold(listener, |mut listener| async move {
         let event = listener.next().await?;
         Some((Ok::<_, Infallible>(event), listener))
@@ -173,8 +177,12 @@ async fn go(api: &Api, invitation: &Invitation) -> Result<(), Problem> {
     let meeting = invitation.meeting.as_str();
     let body = json!({"meeting": meeting, "invitation": invitation.id});
     write.append_event(now, &NewEvent { kind: "lobby.left", subject: meeting, body }).await?;
-    append(&mut write, "lobby.left", invitation, now).await?;
+    append(&mut write, "lobby.left", invitation, None, now).await?;
     Ok(write.commit().await?)
+}
+
+fn refuse(error: StoreError) -> Response {
+    Problem::from(error).into_response()
 }
 
 /// What is no ticket may be a guess, and is counted as one.
@@ -206,18 +214,20 @@ async fn find(api: &Api, ticket: &Ticket) -> Result<Option<Holder>, Problem> {
 }
 
 /// With the version of what is shown.
-async fn show(api: &Api, ticket: &Ticket) -> Result<(Shown, i64), Problem> {
+async fn show(api: &Api, ticket: &Ticket, visitor: Option<&User>) -> Result<(Shown, i64), Problem> {
     let Some(Holder { place, invitation }) = find(api, ticket).await? else { return Err(Code::TicketInvalid.into()) };
     let now = Moment::now();
     let meeting = api.store.meeting(&invitation.meeting).await?;
     let decision = gate::decision(&api.store, &api.rooms, &meeting, &invitation, now).await?;
     let state = Outcome::of(decision, place.standing);
+    let user = verified(&invitation, visitor);
     let token = match state {
-        Outcome::Admitted => Some(token(api, &meeting, &invitation, now)?),
+        Outcome::Admitted => Some(token(api, &meeting, &invitation, user, now)?),
         _ => None,
     };
     let Meeting { id: meeting, title, .. } = meeting;
-    let Invitation { name, role, .. } = invitation;
+    let name = user.map_or(invitation.name, |user| user.name.clone());
+    let role = invitation.role;
     Ok((Shown { state, message: place.message, token, meeting, title, name, role }, place.version))
 }
 
@@ -225,6 +235,8 @@ async fn show(api: &Api, ticket: &Ticket) -> Result<(Shown, i64), Problem> {
 struct Listener {
     api: Api,
     ticket: Ticket,
+    /// Who is signed in besides.
+    visitor: Option<User>,
     listening: Listening,
     /// The version that they know.
     seen: Option<i64>,
@@ -256,7 +268,7 @@ impl Listener {
     }
 
     async fn look(&mut self) -> Option<Event> {
-        match show(&self.api, &self.ticket).await {
+        match show(&self.api, &self.ticket, self.visitor.as_ref()).await {
             Ok((shown, version)) => {
                 self.phase = if shown.state.is_waiting() { Phase::Wait } else { Phase::Over };
                 if self.phase == Phase::Wait && self.seen == Some(version) {

@@ -4,10 +4,11 @@ use super::Api;
 use super::caller::Known;
 use super::creation::{Begun, Created, Creation};
 use super::extract::{IdempotencyKey, Json, Path, Query, object, present, present_object};
+use super::ownership::allow;
 use super::page::{Limit, Page, limit, read_cursor};
 use super::problem::{Code, Problem, ProblemBody};
 use super::version::{IfMatch, etag};
-use crate::identity::{Action, Caller, may};
+use crate::identity::{Action, Caller, Subject, may};
 use crate::ids::MeetingId;
 use crate::meetings::admission::Lobby;
 use crate::meetings::meeting::{CAPACITY_DEFAULT, Checked, Meeting, MeetingPlan, Settings, Status};
@@ -193,12 +194,16 @@ struct ListQuery {
 }
 
 impl ListQuery {
-    fn filter(&self) -> Result<Filter, Problem> {
+    fn filter(&self, caller: &Caller) -> Result<Filter, Problem> {
         let title = self.title.as_deref().filter(|title| !title.is_empty());
         if title.is_some_and(|title| title.chars().count() > NAME_LEN_MAX || title.contains('\0')) {
             return Err(Problem::new(Code::InvalidQuery).with_detail("A title has at most 120 characters."));
         }
-        Ok(Filter { title: title.map(str::to_owned), from: self.from, to: self.to, status: self.status })
+        let owner = match &caller.subject {
+            Subject::User(user) if !user.role.sees_all() => Some(user.id.clone()),
+            _ => None,
+        };
+        Ok(Filter { title: title.map(str::to_owned), from: self.from, to: self.to, status: self.status, owner })
     }
 
     /// A cursor leads on in the list that it came from, and in no other.
@@ -222,7 +227,7 @@ async fn list(
     let after: Option<(i64, MeetingId)> =
         query.cursor.as_deref().map(|cursor| read_cursor(&list, cursor)).transpose()?;
     let after = after.map(|(ms, id)| After { starts_at: Moment::from_ms(ms), id });
-    let meetings = api.store.meetings(&query.filter()?, after.as_ref(), query.limit.rows()).await?;
+    let meetings = api.store.meetings(&query.filter(&caller)?, after.as_ref(), query.limit.rows()).await?;
     let key = |meeting: &Meeting| (meeting.schedule.starts_at().ms(), meeting.id.clone());
     Ok(axum::Json(Page::new(meetings, query.limit, &list, key, Shown::from)))
 }
@@ -278,7 +283,7 @@ async fn get(
     Known(caller): Known,
     Path(id): Path<MeetingId>,
 ) -> Result<impl IntoResponse, Problem> {
-    may(&caller, Action::Attend(&id))?;
+    allow(&api, &caller, Action::Attend(&id)).await?;
     let meeting = api.store.meeting(&id).await?;
     Ok((etag(meeting.version), axum::Json(Shown::from(meeting))))
 }
@@ -295,7 +300,7 @@ async fn update(
     seen: IfMatch,
     Json { value: change, .. }: Json<Change>,
 ) -> Result<impl IntoResponse, Problem> {
-    may(&caller, Action::WriteMeetings)?;
+    allow(&api, &caller, Action::ChangeMeeting(&id)).await?;
     let now = Moment::now();
     let mut write = api.store.write().await?;
     let old = scheduled(write.meeting(&id).await?, &seen)?;
@@ -344,7 +349,7 @@ async fn cancel(
     Path(id): Path<MeetingId>,
     seen: IfMatch,
 ) -> Result<impl IntoResponse, Problem> {
-    may(&caller, Action::WriteMeetings)?;
+    allow(&api, &caller, Action::ChangeMeeting(&id)).await?;
     let now = Moment::now();
     let mut write = api.store.write().await?;
     let old = write.meeting(&id).await?;

@@ -9,15 +9,21 @@
 //! caller, rate  who is calling, and how often
 //! description   OpenAPI, and a page to browse it
 //! headers       the security headers of every answer
+//! ownership     what a caller may do with one meeting, where it matters whose it is
+//! cookies, own_pages    what browsers keep, and whether a request comes from our own pages
+//! sign_in       attempts to sign in, sessions that begin, sessions that are found again
 //! join, entry   into an open room, and by invitation: a token
 //! lobby         who waits at the door, with a ticket
 //! hosting       what hosts do, one act like another: checked, written, told
 //! participants, room        people in a meeting, and the meeting as it is held
-//! api_keys, meetings, occurrences, invitations        one file for each resource
+//! oidc, backchannel     signing in with an identity provider, and a provider's word that somebody signed out
+//! api_keys, meetings, occurrences, invitations, session, users        one file for each resource
 //! ```
 
 mod api_keys;
+mod backchannel;
 mod caller;
+mod cookies;
 mod creation;
 mod description;
 mod entry;
@@ -29,14 +35,21 @@ mod join;
 mod lobby;
 mod meetings;
 mod occurrences;
+mod oidc;
+mod own_pages;
+mod ownership;
 mod page;
 mod participants;
 mod problem;
 mod rate;
 mod room;
+mod session;
+mod sign_in;
+mod users;
 mod version;
 
 pub use headers::security_headers;
+pub use sign_in::SignIn;
 
 use crate::live::bells::Bells;
 use crate::store::Store;
@@ -74,6 +87,7 @@ pub(crate) struct Api {
     pub(crate) entry: Entry,
     pub(crate) rooms: Rooms,
     pub(crate) bells: Bells,
+    sign_in: Arc<SignIn>,
     limits: Arc<caller::Limits>,
 }
 
@@ -84,11 +98,13 @@ pub struct Parts {
     pub keys: Arc<ApiKeys>,
     pub entry: Entry,
     pub bells: Bells,
+    pub sign_in: SignIn,
 }
 
 pub fn router(parts: Parts) -> Router {
-    let Parts { store, rooms, keys, entry, bells } = parts;
-    let api = Api { store, keys, entry, rooms, bells, limits: Arc::default() };
+    let Parts { store, rooms, keys, entry, bells, sign_in } = parts;
+    let sign_in = Arc::new(sign_in);
+    let api = Api { store, keys, entry, rooms, bells, sign_in, limits: Arc::default() };
     let (open, open_description) = open_routes().split_for_parts();
     let (known, known_description) = known_routes().split_for_parts();
     let mut description = known_description;
@@ -112,7 +128,13 @@ async fn nothing() -> Problem {
 
 /// Routes that ask for no key.
 fn open_routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(join::join)).routes(routes!(entry::enter)).merge(lobby::router())
+    OpenApiRouter::new()
+        .routes(routes!(join::join))
+        .routes(routes!(entry::enter))
+        .merge(lobby::router())
+        .merge(session::open_router())
+        .merge(oidc::router())
+        .merge(backchannel::router())
 }
 
 /// Routes that want a caller.
@@ -124,4 +146,6 @@ fn known_routes() -> OpenApiRouter<Api> {
         .merge(room::router())
         .merge(participants::router())
         .merge(api_keys::router())
+        .merge(session::router())
+        .merge(users::router())
 }

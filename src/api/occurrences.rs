@@ -4,9 +4,10 @@ use super::Api;
 use super::caller::Known;
 use super::extract::{Json, Path, Query};
 use super::meetings::{record, scheduled};
+use super::ownership::allow;
 use super::problem::{Code, Problem, ProblemBody};
 use super::version::{IfMatch, etag};
-use crate::identity::{Action, Caller, may};
+use crate::identity::{Action, Caller};
 use crate::ids::MeetingId;
 use crate::meetings::Flaw;
 use crate::meetings::meeting::Meeting;
@@ -75,7 +76,7 @@ async fn list(
     Path(id): Path<MeetingId>,
     Query(window): Query<WindowQuery>,
 ) -> Result<impl IntoResponse, Problem> {
-    may(&caller, Action::Attend(&id))?;
+    allow(&api, &caller, Action::Attend(&id)).await?;
     if window.to <= window.from || window.to.since(window.from) > WINDOW_MAX {
         return Err(
             Problem::new(Code::InvalidQuery).with_detail("The window ends after it begins, and within 400 days.")
@@ -150,7 +151,7 @@ async fn change(
     seen: IfMatch,
     Json { value: change, .. }: Json<Change>,
 ) -> Result<impl IntoResponse, Problem> {
-    may(&caller, Action::WriteMeetings)?;
+    allow(&api, &caller, Action::ChangeMeeting(&id)).await?;
     let Some(start) = parse_local(&change.start) else {
         return Err(vec![Flaw::new("start", "A local time like 2026-12-01T08:30:00, without an offset.")].into());
     };
@@ -180,7 +181,7 @@ async fn cancel(
     Path((id, original)): Path<(MeetingId, String)>,
     seen: IfMatch,
 ) -> Result<impl IntoResponse, Problem> {
-    may(&caller, Action::WriteMeetings)?;
+    allow(&api, &caller, Action::ChangeMeeting(&id)).await?;
     let decide = |_: &Meeting, original| Exception { original, moved: None };
     let (meeting, _) = except(&api, &caller, &id, &original, &seen, "meeting.occurrence_cancelled", decide).await?;
     Ok((axum::http::StatusCode::NO_CONTENT, etag(meeting.version)))

@@ -4,9 +4,11 @@ use super::Api;
 use super::caller::Known;
 use super::extract::{Json, Path, present};
 use super::hosting::Act;
+use super::ownership::allow;
 use super::problem::{Code, Problem, ProblemBody};
-use crate::identity::{Action, may};
+use crate::identity::Action;
 use crate::ids::{InvitationId, MeetingId};
+use crate::meetings::admission::VERIFIED;
 use crate::meetings::invitation::{INVITATIONS_MAX, Invitation, Role};
 use crate::meetings::lobby::{Place, Standing};
 use crate::moment::Moment;
@@ -86,7 +88,7 @@ impl Shown {
         let Invitation { id, name, role, specialty, site, .. } = invitation;
         let track =
             |track: &consilium_signaling::rooms::PersonTrack| Track { source: track.source, is_muted: track.is_muted };
-        let verified = |person: &Person| person.attributes.get("verified").is_some_and(|value| value == "true");
+        let verified = |person: &Person| person.attributes.get(VERIFIED).is_some_and(|value| value == "true");
         Some(Self {
             invitation: id,
             name,
@@ -111,7 +113,7 @@ async fn list(
     Known(caller): Known,
     Path(id): Path<MeetingId>,
 ) -> Result<impl IntoResponse, Problem> {
-    may(&caller, Action::ReadPeople(&id))?;
+    allow(&api, &caller, Action::ReadPeople(&id)).await?;
     let meeting = api.store.meeting(&id).await?;
     let places = api.store.places(&id).await?;
     let places: HashMap<&InvitationId, &Place> = places.iter().map(|place| (&place.invitation, place)).collect();

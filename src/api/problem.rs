@@ -52,7 +52,15 @@ codes! {
     InvalidQuery = BAD_REQUEST, "invalid_query", "The query of the request holds a parameter that is unknown or of the wrong form.";
     InvalidHeader = BAD_REQUEST, "invalid_header", "A header of the request is not of the right form.";
     InvalidJson = BAD_REQUEST, "invalid_json", "The body of the request is not JSON.";
-    Unauthenticated = UNAUTHORIZED, "unauthenticated", "Send a valid API key, or your token of the meeting, as \"Authorization: Bearer …\".";
+    Unauthenticated = UNAUTHORIZED, "unauthenticated", "Sign in, or send a valid API key or your token of the meeting as \"Authorization: Bearer …\".";
+    SignInFailed = UNAUTHORIZED, "sign_in_failed", "The name or the password is wrong, or the account is closed.";
+    CrossSite = FORBIDDEN, "cross_site", "A change within a session comes from this site's own pages, with the header Consilium-Request.";
+    NoSession = FORBIDDEN, "no_session", "Only somebody who signed in has a session.";
+    NoPassword = CONFLICT, "no_password", "This account has no password here: its identity provider keeps it.";
+    LastAdministrator = CONFLICT, "last_administrator", "Nobody could administer this site any more. Name another administrator first.";
+    LoginTaken = CONFLICT, "login_taken", "Somebody signs in with this name already.";
+    ProviderUnavailable = SERVICE_UNAVAILABLE, "provider_unavailable", "The identity provider does not answer as it should. Please try again later.";
+    LogoutRefused = BAD_REQUEST, "logout_refused", "The logout token is not a valid one of this provider.";
     MissingScope = FORBIDDEN, "missing_scope", "This caller may not do that.";
     NotHost = FORBIDDEN, "not_host", "Only the meeting's chair and coordinators may do that.";
     NotChair = FORBIDDEN, "not_chair", "Only the meeting's chair may do that, from within the meeting.";

@@ -4,9 +4,10 @@ use super::Api;
 use super::caller::Known;
 use super::extract::Path;
 use super::hosting::Act;
+use super::ownership::allow;
 use super::problem::{Problem, ProblemBody};
 use crate::gate;
-use crate::identity::{Action, may};
+use crate::identity::Action;
 use crate::ids::MeetingId;
 use crate::meetings::lobby::{Place, Sitting};
 use crate::meetings::window::window;
@@ -54,14 +55,14 @@ async fn get(
     Known(caller): Known,
     Path(id): Path<MeetingId>,
 ) -> Result<impl IntoResponse, Problem> {
-    may(&caller, Action::Attend(&id))?;
+    allow(&api, &caller, Action::Attend(&id)).await?;
     let now = Moment::now();
     let meeting = api.store.meeting(&id).await?;
     let exceptions = api.store.exceptions(&id).await?;
     let sitting = api.store.sitting(&id).await?.unwrap_or_else(|| Sitting::new(id.clone(), now));
     let state = api.rooms.state(meeting.room()).await;
     let people = state.as_ref().map(|state| state.people.as_slice()).unwrap_or_default();
-    let waiting = match may(&caller, Action::ReadPeople(&id)) {
+    let waiting = match allow(&api, &caller, Action::ReadPeople(&id)).await {
         Ok(()) => Some(api.store.places(&id).await?.iter().filter(|place| Place::is_at_the_door(place)).count()),
         Err(_) => None,
     };

@@ -12,11 +12,13 @@ pub const CONFIG_FILE_VARIABLE: &str = "CONSILIUM_CONFIG";
 /// Separates the levels of a key in an environment variable's name, because keys contain single underscores.
 const LEVEL_SEPARATOR: &str = "__";
 /// Texts, even if they look like a number.
-const TEXT_KEYS: &[&str] = &["data_dir", "api.key", "api.secret", "store.url", "log.filter"];
+const TEXT_KEYS: &[&str] = &["data_dir", "api.key", "api.secret", "store.url", "log.filter", "http.public_url"];
 /// Lists that an environment variable may give separated by commas.
 const LIST_KEYS: &[&str] = &["media.bind", "media.advertise"];
 /// Values that no message shows.
 const SECRET_KEYS: &[&str] = &["api.secret", "store.url"];
+/// The secret that a client of an identity provider has, at the end of its key.
+const CLIENT_SECRET: &str = ".client_secret";
 const BUILT_IN: &str = "built-in default";
 
 /// Values given on the command line: key and flag.
@@ -76,7 +78,7 @@ pub fn load(
     if violations.is_empty() {
         return Ok(Loaded { config, ignored_variables });
     }
-    let errors = violations.into_iter().map(|(key, reason)| located(&figment, key.to_owned(), reason));
+    let errors = violations.into_iter().map(|(key, reason)| located(&figment, key, reason));
     Err(ConfigErrors(errors.collect()))
 }
 
@@ -142,7 +144,7 @@ fn environment_key(name: &str) -> Option<String> {
 }
 
 fn environment_value(key: &str, text: &str) -> Value {
-    if TEXT_KEYS.contains(&key) {
+    if TEXT_KEYS.contains(&key) || is_secret(key) {
         return Value::from(text);
     }
     if LIST_KEYS.contains(&key) && !text.trim_start().starts_with('[') {
@@ -153,6 +155,10 @@ fn environment_value(key: &str, text: &str) -> Value {
     text.parse().unwrap_or_else(|_| Value::from(text))
 }
 
+fn is_secret(key: &str) -> bool {
+    SECRET_KEYS.contains(&key) || key.ends_with(CLIENT_SECRET)
+}
+
 fn value_error(figment: &Figment, error: &figment::Error) -> ConfigError {
     let key = error.path.join(".");
     let reason = match &error.kind {
@@ -160,7 +166,7 @@ fn value_error(figment: &Figment, error: &figment::Error) -> ConfigError {
             format!("there is no such key; the keys here are {}", expected.join(", "))
         }
         // Serde repeats the offending value in these, so a secret is not described further.
-        _ if SECRET_KEYS.contains(&key.as_str()) => "is not a text".to_owned(),
+        _ if is_secret(&key) => "is not a text".to_owned(),
         kind => kind.to_string(),
     };
     let name = error.metadata.as_ref().map(|metadata| metadata.name.to_string());
@@ -176,7 +182,7 @@ fn located(figment: &Figment, key: String, reason: String) -> ConfigError {
     let source_name =
         figment.find_metadata(&key).map_or_else(|| BUILT_IN.to_owned(), |metadata| metadata.name.to_string());
     let value = match figment.find_value(&key) {
-        Ok(value) if !SECRET_KEYS.contains(&key.as_str()) => Some(display_value(&value)),
+        Ok(value) if !is_secret(&key) => Some(display_value(&value)),
         _ => None,
     };
     ConfigError::Value { key, value, source_name, reason }

@@ -2,11 +2,16 @@
 //! (that is `load`) nor whether the values fit together (that is `validate`).
 
 mod error;
+mod identity;
 mod load;
+mod public_url;
 mod validate;
 
 pub use error::{ConfigError, ConfigErrors};
+pub use identity::{ClaimNames, IdentityConfig, ProviderConfig, RoleValues};
 pub use load::{CONFIG_FILE_VARIABLE, ENVIRONMENT_PREFIX, Loaded, Overrides, load};
+pub use public_url::PublicUrl;
+pub(crate) use public_url::is_loopback;
 
 use crate::store::Place;
 use consilium_media_net::{COALESCE_DEFAULT, NICE_DEFAULT, SOCKET_BUFFER_BYTES_DEFAULT, UDP_PORT_BASE_DEFAULT};
@@ -29,6 +34,7 @@ pub struct Config {
     pub media: MediaSettings,
     pub rooms: RoomSettings,
     pub store: StoreConfig,
+    pub identity: IdentityConfig,
     pub log: LogConfig,
 }
 
@@ -47,6 +53,8 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// Connections served at once; more wait in the kernel's backlog. WebSockets leave this count once upgraded.
     pub connections_max: usize,
+    /// How browsers reach this server: `https://meet.example.org`. Absent: as they call it.
+    pub public_url: Option<PublicUrl>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -152,7 +160,7 @@ impl Default for Config {
             data_dir: PathBuf::from("./data"),
             open_rooms: None,
             api: ApiConfig::default(),
-            http: HttpConfig { listen: loopback(8080), connections_max: 4_096 },
+            http: HttpConfig { listen: loopback(8080), connections_max: 4_096, public_url: None },
             ops: OpsConfig { listen: loopback(9091) },
             media: MediaSettings {
                 workers: 0,
@@ -175,6 +183,7 @@ impl Default for Config {
                 loudest_speakers: 0,
             },
             store: StoreConfig { url: None, connections_max: 10 },
+            identity: IdentityConfig::default(),
             log: LogConfig { format: LogFormat::Text, filter: "info".into() },
         }
     }

@@ -18,11 +18,11 @@ const BUFFER_BYTES: std::ops::RangeInclusive<usize> = 65_536..=1 << 30;
 const STORE_CONNECTIONS: std::ops::RangeInclusive<u32> = 2..=200;
 
 /// Key and reason of everything that is wrong.
-pub(super) fn violations(config: &Config) -> Vec<(&'static str, String)> {
+pub(super) fn violations(config: &Config) -> Vec<(String, String)> {
     let mut violations = Vec::new();
     let mut check = |holds: bool, key: &'static str, reason: &str| {
         if !holds {
-            violations.push((key, reason.to_owned()));
+            violations.push((key.to_owned(), reason.to_owned()));
         }
     };
     check(!config.data_dir.as_os_str().is_empty(), "data_dir", "must name a directory");
@@ -36,6 +36,8 @@ pub(super) fn violations(config: &Config) -> Vec<(&'static str, String)> {
         "log.filter",
         "is not a level (error, warn, info, debug, trace) or a list of target=level",
     );
+    let identity = config.identity.violations(config.http.public_url.is_some());
+    violations.extend(identity.into_iter().map(|(key, reason)| (key, reason.to_owned())));
     violations
 }
 

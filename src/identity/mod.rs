@@ -3,14 +3,21 @@
 //! ```text
 //! api_key       the keys of the REST API: their text, their hash
 //! permission    scopes, actions, and the one function that decides
+//! account       people with an account, and what proves who they are
+//! password      rules for passwords, and their hashes
+//! session       what a cookie stands for, and how long
 //! ```
 
+pub mod account;
 pub mod api_key;
+pub mod password;
 mod permission;
+pub mod session;
 
-pub use permission::{Action, Refusal, Scope, may};
+pub use account::SiteRole;
+pub use permission::{Action, Refusal, Scope, may, may_as_owner};
 
-use crate::ids::{ApiKeyId, InvitationId, MeetingId};
+use crate::ids::{ApiKeyId, InvitationId, MeetingId, SessionId, UserId};
 use crate::meetings::invitation::Role;
 use api_key::SealKey;
 
@@ -26,6 +33,7 @@ pub struct Caller {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Subject {
     ApiKey(ApiKeyId),
+    User(SignedIn),
     Invitee(Invitee),
 }
 
@@ -37,11 +45,20 @@ pub struct Invitee {
     pub role: Role,
 }
 
+/// Somebody with an account, in one of their sessions.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct SignedIn {
+    pub id: UserId,
+    pub role: SiteRole,
+    pub session: SessionId,
+}
+
 impl Subject {
     /// The name of the subject in the audit log and in what they own.
     pub fn as_str(&self) -> &str {
         match self {
             Self::ApiKey(id) => id.as_str(),
+            Self::User(user) => user.id.as_str(),
             Self::Invitee(invitee) => invitee.invitation.as_str(),
         }
     }

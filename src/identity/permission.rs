@@ -1,6 +1,6 @@
 //! What a caller may do: scopes on one side, actions on the other, and one pure function between them.
 
-use super::{Caller, Invitee, Subject};
+use super::{Caller, Invitee, SignedIn, SiteRole, Subject};
 use crate::ids::MeetingId;
 use crate::meetings::invitation::Role;
 use serde::{Deserialize, Serialize};
@@ -22,16 +22,21 @@ pub enum Scope {
     #[serde(rename = "keys:admin")]
     #[value(name = "keys:admin")]
     KeysAdmin,
+    /// Make accounts, disable them and end their sessions.
+    #[serde(rename = "users:admin")]
+    #[value(name = "users:admin")]
+    UsersAdmin,
 }
 
 impl Scope {
-    pub const ALL: [Self; 3] = [Self::MeetingsRead, Self::MeetingsWrite, Self::KeysAdmin];
+    pub const ALL: [Self; 4] = [Self::MeetingsRead, Self::MeetingsWrite, Self::KeysAdmin, Self::UsersAdmin];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::MeetingsRead => "meetings:read",
             Self::MeetingsWrite => "meetings:write",
             Self::KeysAdmin => "keys:admin",
+            Self::UsersAdmin => "users:admin",
         }
     }
 
@@ -43,8 +48,12 @@ impl Scope {
 /// What is about to be done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Action<'a> {
+    /// List meetings: all of them, or for a user who is no administrator, their own.
     ReadMeetings,
+    /// Schedule one.
     WriteMeetings,
+    /// Change or cancel one, and who is invited to it.
+    ChangeMeeting(&'a MeetingId),
     ReadKeys,
     /// Revoke one.
     RevokeKey,
@@ -58,13 +67,28 @@ pub enum Action<'a> {
     Host(&'a MeetingId),
     /// Decide what a meeting's chair answers for in person. No key can.
     Chair(&'a MeetingId),
+    ReadUsers,
+    /// Make, change, disable or sign out a user of this role: nobody rises by resetting the password of a mightier one.
+    AdministerUser(SiteRole),
+}
+
+impl Action<'_> {
+    /// The one meeting that it is about.
+    pub fn meeting(&self) -> Option<&MeetingId> {
+        match self {
+            Self::ChangeMeeting(id) | Self::Attend(id) | Self::ReadPeople(id) | Self::Host(id) | Self::Chair(id) => {
+                Some(id)
+            }
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
     /// The caller lacks this scope.
     MissingScope(Scope),
-    /// People in a meeting may do nothing outside it, and do not learn what else there is.
+    /// People in a meeting may do nothing outside it, nor users with what others own, and do not learn what else there is.
     OtherMeeting,
     /// Only hosts may.
     NotHost,
@@ -72,16 +96,36 @@ pub enum Refusal {
     NotChair,
 }
 
-/// The only place that decides.
+/// Whether the caller may, where nothing is known of who owns the meeting of the action: to users who are no administrators
+/// it is then another's.
 pub fn may(caller: &Caller, action: Action<'_>) -> Result<(), Refusal> {
+    may_as_owner(caller, action, false)
+}
+
+/// The only place that decides. `is_owner`: the caller owns the meeting of the action.
+pub fn may_as_owner(caller: &Caller, action: Action<'_>, is_owner: bool) -> Result<(), Refusal> {
     match &caller.subject {
-        Subject::ApiKey(_) => key_may(caller, action),
+        Subject::ApiKey(_) => by_scope(&caller.scopes, action),
+        Subject::User(user) => user_may(user, &caller.scopes, action, is_owner),
         Subject::Invitee(invitee) => invitee_may(invitee, action),
     }
 }
 
-fn key_may(caller: &Caller, action: Action<'_>) -> Result<(), Refusal> {
-    let needs = |scope: Scope| match caller.scopes.contains(&scope) {
+/// Administrators may what keys with all scopes may. Others own what they make and see nothing else.
+fn user_may(user: &SignedIn, scopes: &[Scope], action: Action<'_>, is_owner: bool) -> Result<(), Refusal> {
+    match action {
+        _ if user.role.sees_all() => by_scope(scopes, action),
+        Action::ReadMeetings => Ok(()),
+        Action::Chair(_) if is_owner => Err(Refusal::NotChair),
+        Action::Attend(_) | Action::ReadPeople(_) | Action::Host(_) if is_owner => Ok(()),
+        Action::ChangeMeeting(_) if is_owner => by_scope(scopes, action),
+        _ if action.meeting().is_some() => Err(Refusal::OtherMeeting),
+        _ => by_scope(scopes, action),
+    }
+}
+
+fn by_scope(scopes: &[Scope], action: Action<'_>) -> Result<(), Refusal> {
+    let needs = |scope: Scope| match scopes.contains(&scope) {
         true => Ok(()),
         false => Err(Refusal::MissingScope(scope)),
     };
@@ -89,12 +133,17 @@ fn key_may(caller: &Caller, action: Action<'_>) -> Result<(), Refusal> {
         Action::ReadMeetings | Action::Attend(_) | Action::ReadPeople(_) => {
             needs(Scope::MeetingsWrite).or_else(|_| needs(Scope::MeetingsRead))
         }
-        Action::WriteMeetings | Action::Host(_) => needs(Scope::MeetingsWrite),
+        Action::WriteMeetings | Action::ChangeMeeting(_) | Action::Host(_) => needs(Scope::MeetingsWrite),
         Action::Chair(_) => Err(Refusal::NotChair),
         Action::ReadKeys | Action::RevokeKey => needs(Scope::KeysAdmin),
         Action::CreateKey(scopes) => {
             needs(Scope::KeysAdmin)?;
             scopes.iter().try_for_each(|scope| needs(*scope))
+        }
+        Action::ReadUsers => needs(Scope::UsersAdmin),
+        Action::AdministerUser(role) => {
+            needs(Scope::UsersAdmin)?;
+            role.scopes().iter().try_for_each(|scope| needs(*scope))
         }
     }
 }
@@ -105,10 +154,11 @@ fn invitee_may(invitee: &Invitee, action: Action<'_>) -> Result<(), Refusal> {
         Action::ReadPeople(meeting) | Action::Host(meeting) => (meeting, invitee.role.is_host(), Refusal::NotHost),
         Action::Chair(meeting) => (meeting, invitee.role == Role::Chair, Refusal::NotChair),
         Action::ReadMeetings => return Err(Refusal::MissingScope(Scope::MeetingsRead)),
-        Action::WriteMeetings => return Err(Refusal::MissingScope(Scope::MeetingsWrite)),
+        Action::WriteMeetings | Action::ChangeMeeting(_) => return Err(Refusal::MissingScope(Scope::MeetingsWrite)),
         Action::ReadKeys | Action::RevokeKey | Action::CreateKey(_) => {
             return Err(Refusal::MissingScope(Scope::KeysAdmin));
         }
+        Action::ReadUsers | Action::AdministerUser(_) => return Err(Refusal::MissingScope(Scope::UsersAdmin)),
     };
     match (*meeting == invitee.meeting, allowed) {
         (false, _) => Err(Refusal::OtherMeeting),
@@ -121,7 +171,7 @@ fn invitee_may(invitee: &Invitee, action: Action<'_>) -> Result<(), Refusal> {
 mod tests {
     use super::*;
     use crate::identity::{Subject, api_key::ApiKeySecret};
-    use crate::ids::{ApiKeyId, InvitationId};
+    use crate::ids::{ApiKeyId, InvitationId, SessionId, UserId};
     use crate::moment::Moment;
 
     fn caller(scopes: &[Scope]) -> Caller {
@@ -131,9 +181,9 @@ mod tests {
 
     #[test]
     fn each_action_needs_its_scope_and_no_other_does() {
-        use Scope::{KeysAdmin, MeetingsRead, MeetingsWrite};
+        use Scope::{KeysAdmin, MeetingsRead, MeetingsWrite, UsersAdmin};
         let meeting = MeetingId::new(Moment::from_ms(0));
-        let table: [(Action<'_>, &[&[Scope]]); 10] = [
+        let table: [(Action<'_>, &[&[Scope]]); 15] = [
             (Action::Attend(&meeting), &[&[MeetingsRead], &[MeetingsWrite]]),
             (Action::ReadPeople(&meeting), &[&[MeetingsRead], &[MeetingsWrite]]),
             (Action::Host(&meeting), &[&[MeetingsWrite]]),
@@ -144,6 +194,11 @@ mod tests {
             (Action::RevokeKey, &[&[KeysAdmin]]),
             (Action::CreateKey(&[]), &[&[KeysAdmin]]),
             (Action::CreateKey(&[MeetingsRead]), &[&[KeysAdmin, MeetingsRead]]),
+            (Action::ChangeMeeting(&meeting), &[&[MeetingsWrite]]),
+            (Action::ReadUsers, &[&[UsersAdmin]]),
+            (Action::AdministerUser(SiteRole::Member), &[&[UsersAdmin]]),
+            (Action::AdministerUser(SiteRole::Coordinator), &[&[UsersAdmin, MeetingsRead, MeetingsWrite]]),
+            (Action::AdministerUser(SiteRole::Administrator), &[&Scope::ALL]),
         ];
         for (action, enough) in table {
             for number in 0..1 << Scope::ALL.len() {
@@ -176,6 +231,36 @@ mod tests {
             }
             for action in [Action::ReadMeetings, Action::WriteMeetings, Action::ReadKeys, Action::CreateKey(&[])] {
                 assert!(matches!(may(&caller, action), Err(Refusal::MissingScope(_))), "{role:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn users_act_on_what_they_own_and_administrators_on_everything() {
+        let meeting = MeetingId::new(Moment::from_ms(0));
+        let about_one = [
+            Action::Attend(&meeting),
+            Action::ReadPeople(&meeting),
+            Action::Host(&meeting),
+            Action::ChangeMeeting(&meeting),
+        ];
+        for role in SiteRole::ALL {
+            let (id, session) = (UserId::new(Moment::from_ms(0)), SessionId::new(Moment::from_ms(0)));
+            let subject = Subject::User(SignedIn { id, role, session });
+            let caller = Caller { subject, ..caller(role.scopes()) };
+            let is_administrator = role == SiteRole::Administrator;
+            for action in about_one {
+                let as_stranger = if is_administrator { Ok(()) } else { Err(Refusal::OtherMeeting) };
+                assert_eq!(may(&caller, action), as_stranger, "{role:?} {action:?}");
+                let changes = matches!(action, Action::ChangeMeeting(_));
+                let as_owner = !changes || role != SiteRole::Member;
+                assert_eq!(may_as_owner(&caller, action, true).is_ok(), as_owner, "{role:?} {action:?}");
+            }
+            assert!(may_as_owner(&caller, Action::Chair(&meeting), true).is_err(), "{role:?}");
+            assert_eq!(may(&caller, Action::ReadMeetings), Ok(()), "{role:?}");
+            assert_eq!(may(&caller, Action::WriteMeetings).is_ok(), role != SiteRole::Member, "{role:?}");
+            for action in [Action::ReadKeys, Action::ReadUsers, Action::AdministerUser(SiteRole::Member)] {
+                assert_eq!(may(&caller, action).is_ok(), is_administrator, "{role:?} {action:?}");
             }
         }
     }

@@ -4,12 +4,13 @@
 use super::bells::Bells;
 use crate::gate;
 use crate::ids::{InvitationId, MeetingId};
-use crate::meetings::admission;
+use crate::meetings::admission::claims_again;
 use crate::meetings::lobby::{Decision, Standing};
 use crate::moment::Moment;
 use crate::store::audit::{Detail, NewEntry};
 use crate::store::events::{Event, NewEvent};
 use crate::store::{Store, StoreError};
+use consilium_signaling::access::Claims;
 use consilium_signaling::rooms::{Person, Rooms};
 use serde_json::json;
 
@@ -50,9 +51,7 @@ impl Enforcer {
         let invitation = event.body["invitation"].as_str().and_then(InvitationId::parse);
         let room = meeting.as_str();
         match (reaction(&event.kind), &invitation) {
-            (Reaction::Review, Some(invitation)) if self.rooms.is_open(room) => {
-                self.review(meeting, invitation.as_str()).await?;
-            }
+            (Reaction::Review, Some(invitation)) => self.review_one(meeting, invitation).await?,
             (Reaction::Silence, Some(invitation)) => {
                 self.rooms.silence(room, invitation.as_str()).await;
             }
@@ -78,29 +77,33 @@ impl Enforcer {
         let Some(state) = self.rooms.state(meeting.as_str()).await else { return Ok(()) };
         let capacity = self.store.meeting(meeting).await?.capacity;
         self.rooms.set_max_participants(meeting.as_str(), capacity).await;
-        for Person { identity, .. } in state.people {
-            self.review(meeting, &identity).await?;
+        for person in &state.people {
+            self.review(meeting, person).await?;
         }
         Ok(())
     }
 
+    async fn review_one(&self, meeting: &MeetingId, invitation: &InvitationId) -> Result<(), StoreError> {
+        let Some(state) = self.rooms.state(meeting.as_str()).await else { return Ok(()) };
+        match state.people.iter().find(|person| person.identity == invitation.as_str()) {
+            Some(person) => self.review(meeting, person).await,
+            None => Ok(()),
+        }
+    }
+
     /// Somebody in the room is from now on who they are by what is stored, or goes.
-    async fn review(&self, meeting: &MeetingId, identity: &str) -> Result<(), StoreError> {
-        match self.claims(meeting, identity).await? {
+    async fn review(&self, meeting: &MeetingId, person: &Person) -> Result<(), StoreError> {
+        match self.claims(meeting, person).await? {
             Some(claims) => self.rooms.revise(meeting.as_str(), &claims).await,
-            None => drop(self.rooms.eject(meeting.as_str(), identity).await),
+            None => drop(self.rooms.eject(meeting.as_str(), &person.identity).await),
         }
         Ok(())
     }
 
     /// `None` for whom the door would not let in.
-    async fn claims(
-        &self,
-        meeting: &MeetingId,
-        identity: &str,
-    ) -> Result<Option<consilium_signaling::access::Claims>, StoreError> {
+    async fn claims(&self, meeting: &MeetingId, person: &Person) -> Result<Option<Claims>, StoreError> {
         let now = Moment::now();
-        let Some(id) = InvitationId::parse(identity) else { return Ok(None) };
+        let Some(id) = InvitationId::parse(&person.identity) else { return Ok(None) };
         let invitation = match self.store.invitation(&id).await {
             Err(StoreError::NotFound) => return Ok(None),
             found => found?,
@@ -110,7 +113,7 @@ impl Enforcer {
         }
         let meeting = self.store.meeting(meeting).await?;
         let decision = gate::decision(&self.store, &self.rooms, &meeting, &invitation, now).await?;
-        Ok((decision == Decision::Enter).then(|| admission::claims(&meeting, &invitation)))
+        Ok((decision == Decision::Enter).then(|| claims_again(&meeting, &invitation, &person.name, &person.attributes)))
     }
 
     /// Several servers may see the same case begin: what one of them did, the others find done.

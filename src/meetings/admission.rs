@@ -4,6 +4,7 @@
 
 use super::invitation::{Invitation, Role};
 use super::meeting::Meeting;
+use crate::identity::account::User;
 use crate::moment::Moment;
 use consilium_signaling::access::{Claims, VideoGrants};
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,9 @@ use std::collections::HashMap;
 
 /// Sources of a microphone and a camera, as tokens name them.
 const FACE_TO_FACE: [&str; 2] = ["camera", "microphone"];
+/// Attributes that say whether somebody is known, and where they belong.
+pub const VERIFIED: &str = "verified";
+const ORGANISATION: &str = "organisation";
 
 /// Who waits until a host admits them. Hosts never do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
@@ -47,10 +51,29 @@ pub fn must_wait(lobby: Lobby, role: Role) -> bool {
     }
 }
 
+/// Who somebody with this link is known to be: who is signed in, unless the invitation is for another address.
+pub fn verified<'a>(invitation: &Invitation, visitor: Option<&'a User>) -> Option<&'a User> {
+    let is_meant = |user: &&User| match (&invitation.email, &user.email) {
+        (None, _) => true,
+        (Some(meant), Some(known)) => meant.as_str().eq_ignore_ascii_case(known.as_str()),
+        (Some(_), None) => false,
+    };
+    visitor.filter(is_meant)
+}
+
+/// What others are told of who somebody is known to be. The name is then the account's: what a host typed proves nothing.
+pub fn identity_attributes(verified: Option<&User>) -> HashMap<String, String> {
+    let organisation = verified.and_then(|user| user.organisation.as_ref());
+    let organisation = organisation.map(|name| (ORGANISATION.to_owned(), name.as_str().to_owned()));
+    let is_verified = (VERIFIED.to_owned(), verified.is_some().to_string());
+    organisation.into_iter().chain([is_verified]).collect()
+}
+
 /// What an invitation becomes on the media side. One invitation is one participant: who enters a second time takes the
 /// place of the first.
-pub fn claims(meeting: &Meeting, invitation: &Invitation) -> Claims {
-    let mut attributes = HashMap::from([("role".to_owned(), invitation.role.name().to_owned())]);
+pub fn claims(meeting: &Meeting, invitation: &Invitation, verified: Option<&User>) -> Claims {
+    let mut attributes = identity_attributes(verified);
+    attributes.insert("role".to_owned(), invitation.role.name().to_owned());
     for (key, value) in [("specialty", &invitation.specialty), ("site", &invitation.site)] {
         if let Some(value) = value {
             attributes.insert(key.to_owned(), value.as_str().to_owned());
@@ -58,11 +81,29 @@ pub fn claims(meeting: &Meeting, invitation: &Invitation) -> Claims {
     }
     Claims {
         identity: invitation.id.to_string(),
-        name: invitation.name.as_str().to_owned(),
+        name: verified.map_or(&invitation.name, |user| &user.name).as_str().to_owned(),
         attributes,
         video: grants(meeting, invitation.role),
         ..Claims::default()
     }
+}
+
+/// The same for somebody who came in before: whether they are known, and as whom, was found out then and stays. `name` and
+/// `attributes` are what the server told others of them.
+pub fn claims_again(
+    meeting: &Meeting,
+    invitation: &Invitation,
+    name: &str,
+    attributes: &HashMap<String, String>,
+) -> Claims {
+    let mut claims = claims(meeting, invitation, None);
+    if attributes.get(VERIFIED).is_some_and(|value| value == "true") {
+        name.clone_into(&mut claims.name);
+        for key in [VERIFIED, ORGANISATION] {
+            claims.attributes.extend(attributes.get_key_value(key).map(|(key, value)| (key.clone(), value.clone())));
+        }
+    }
+    claims
 }
 
 fn grants(meeting: &Meeting, role: Role) -> VideoGrants {
@@ -92,7 +133,10 @@ pub fn token_ttl(invitation: &Invitation, now: Moment) -> std::time::Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::SiteRole;
+    use crate::identity::account::{Proof, ProviderId, ProviderSubject};
     use crate::ids::{InvitationId, MeetingId};
+    use crate::meetings::invitation::Email;
     use crate::meetings::invitation::LinkSecret;
     use crate::meetings::meeting::{Settings, Status};
     use crate::meetings::schedule::{Schedule, Wanted};
@@ -150,7 +194,7 @@ mod tests {
     fn each_role_gets_its_grants_and_no_other() {
         let meeting = meeting(Lobby::Nobody);
         for role in Role::ALL {
-            let claims = claims(&meeting, &invitation(&meeting, role));
+            let claims = claims(&meeting, &invitation(&meeting, role), None);
             let video = &claims.video;
             assert_eq!(claims.join_room(), Ok(meeting.id.as_str()));
             assert!(!video.may_administer(meeting.id.as_str()), "{role:?}");
@@ -159,24 +203,51 @@ mod tests {
             assert!(video.may_subscribe() && !video.may_update_own_metadata() && !video.hidden && !video.recorder);
             assert!(!video.room_create && !video.room_list);
             assert_eq!(claims.attributes["role"], role.name());
-            assert_eq!(claims.attributes.get("site"), None);
+            assert_eq!((claims.attributes.get("site"), claims.attributes["verified"].as_str()), (None, "false"));
         }
     }
 
     #[test]
     fn a_meeting_may_keep_screens_to_its_hosts() {
         let quiet = Meeting { settings: Settings { screen_share: false, chat: true }, ..meeting(Lobby::Nobody) };
-        let sources = |role| claims(&quiet, &invitation(&quiet, role)).video.can_publish_sources;
+        let sources = |role| claims(&quiet, &invitation(&quiet, role), None).video.can_publish_sources;
         assert!(sources(Role::Chair).is_empty());
         assert_eq!(sources(Role::Core), FACE_TO_FACE);
-        assert_eq!(claims(&quiet, &invitation(&quiet, Role::Observer)).video.can_publish, Some(false));
+        assert_eq!(claims(&quiet, &invitation(&quiet, Role::Observer), None).video.can_publish, Some(false));
+    }
+
+    #[test]
+    fn who_is_signed_in_is_verified_unless_the_link_is_for_somebody_else() {
+        let meeting = meeting(Lobby::Nobody);
+        let proof =
+            Proof::Provider { provider: ProviderId::new("nhs").unwrap(), subject: ProviderSubject::new("1").unwrap() };
+        let user = User::new(Name::new("Dr Known").unwrap(), SiteRole::Member, proof, Moment::from_ms(1));
+        let with = |email: &str| User { email: Email::new(email), ..user.clone() };
+        for (meant, visitor, is_verified) in [
+            (None, Some(user.clone()), true),
+            (None, None, false),
+            (Some("one@nhs.net"), Some(user.clone()), false),
+            (Some("one@nhs.net"), Some(with("two@nhs.net")), false),
+            (Some("one@nhs.net"), Some(with("One@NHS.net")), true),
+            (Some("one@nhs.net"), None, false),
+        ] {
+            let invitation = Invitation { email: meant.and_then(Email::new), ..invitation(&meeting, Role::Core) };
+            let claims = claims(&meeting, &invitation, verified(&invitation, visitor.as_ref()));
+            assert_eq!(claims.attributes["verified"], is_verified.to_string(), "{meant:?}");
+            assert_eq!(claims.name, if is_verified { "Dr Known" } else { "Dr One" }, "{meant:?}");
+            // Another role, later: they are who they were.
+            let promoted = Invitation { role: Role::Chair, ..invitation };
+            let again = claims_again(&meeting, &promoted, &claims.name, &claims.attributes);
+            assert_eq!((&again.name, &again.attributes["verified"]), (&claims.name, &claims.attributes["verified"]));
+            assert_eq!(again.attributes["role"], "chair");
+        }
     }
 
     #[test]
     fn a_meeting_without_chat_takes_data_from_hosts_alone() {
         let quiet = Meeting { settings: Settings { screen_share: true, chat: false }, ..meeting(Lobby::Nobody) };
         for role in Role::ALL {
-            let video = claims(&quiet, &invitation(&quiet, role)).video;
+            let video = claims(&quiet, &invitation(&quiet, role), None).video;
             assert_eq!(video.may_publish_data(), role.is_host(), "{role:?}");
             assert_eq!(video.can_publish, Some(role != Role::Observer), "{role:?}");
         }

@@ -29,7 +29,7 @@ pub enum Detail {
     Id(Identifier),
 }
 
-/// The text of one of our identifiers ([`crate::ids`]).
+/// The text of one of our identifiers ([`crate::ids`]), or of one that the configuration gives.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(transparent)]
 pub struct Identifier(String);
@@ -43,7 +43,14 @@ macro_rules! identifiers {
         })*
     };
 }
-identifiers!(crate::ids::MeetingId, crate::ids::InvitationId, crate::ids::ApiKeyId);
+identifiers!(
+    crate::ids::MeetingId,
+    crate::ids::InvitationId,
+    crate::ids::ApiKeyId,
+    crate::ids::UserId,
+    crate::ids::SessionId,
+    crate::identity::account::ProviderId
+);
 
 /// An act to be written.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! Meetings, and occurrences of series that are not as the rule says.
 
 use super::{Result, Store, StoreError, Write};
-use crate::ids::MeetingId;
+use crate::ids::{MeetingId, UserId};
 use crate::meetings::admission::Lobby;
 use crate::meetings::meeting::{Meeting, Status};
 pub use crate::meetings::schedule::{Exception, Moved};
@@ -33,6 +33,8 @@ pub struct Filter {
     /// Begun before this time.
     pub to: Option<Moment>,
     pub status: Option<Status>,
+    /// Only those of one owner.
+    pub owner: Option<UserId>,
 }
 
 /// Where a page of the list begins: behind this meeting.
@@ -117,22 +119,32 @@ impl Store {
 
     /// By start, then by identifier.
     pub async fn meetings(&self, filter: &Filter, after: Option<&After>, limit: i64) -> Result<Vec<Meeting>> {
-        // One statement for every filter: what is not asked for is a condition that always holds.
-        let rows = sqlx::query(concat!(
-            columns!(),
-            " WHERE starts_at_ms >= $1 AND (starts_at_ms > $1 OR id > $2) AND starts_at_ms < $3 AND ends_at_ms > $4 \
-             AND ($5 = '' OR status = $5) AND ($6 = '' OR title_folded LIKE $6 ESCAPE '\\') \
-             ORDER BY starts_at_ms, id LIMIT $7"
-        ))
-        .bind(after.map_or(i64::MIN, |after| after.starts_at.ms()))
-        .bind(after.map_or("", |after| after.id.as_str()))
-        .bind(filter.to.map_or(i64::MAX, Moment::ms))
-        .bind(filter.from.map_or(i64::MIN, Moment::ms))
-        .bind(filter.status.map_or("", Status::name))
-        .bind(filter.title.as_deref().map(contains).unwrap_or_default())
-        .bind(limit)
-        .fetch_all(&mut *self.reader().await?)
-        .await?;
+        // One statement for every filter: what is not asked for is a condition that always holds. The owner apart, whose
+        // list has an index of its own.
+        macro_rules! list {
+            ($owner:literal) => {
+                concat!(
+                    columns!(),
+                    " WHERE starts_at_ms >= $1 AND (starts_at_ms > $1 OR id > $2) AND starts_at_ms < $3 AND ends_at_ms > $4 \
+                     AND ($5 = '' OR status = $5) AND ($6 = '' OR title_folded LIKE $6 ESCAPE '\\')",
+                    $owner,
+                    " ORDER BY starts_at_ms, id LIMIT $7"
+                )
+            };
+        }
+        let statement = if filter.owner.is_some() { list!(" AND owner = $8") } else { list!("") };
+        let mut query = sqlx::query(statement)
+            .bind(after.map_or(i64::MIN, |after| after.starts_at.ms()))
+            .bind(after.map_or("", |after| after.id.as_str()))
+            .bind(filter.to.map_or(i64::MAX, Moment::ms))
+            .bind(filter.from.map_or(i64::MIN, Moment::ms))
+            .bind(filter.status.map_or("", Status::name))
+            .bind(filter.title.as_deref().map(contains).unwrap_or_default())
+            .bind(limit);
+        if let Some(owner) = &filter.owner {
+            query = query.bind(owner.as_str());
+        }
+        let rows = query.fetch_all(&mut *self.reader().await?).await?;
         rows.iter().map(meeting).collect()
     }
 }

@@ -21,7 +21,8 @@ struct Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "foundation", sql: include_str!("migrations/0001_foundation.sql") },
     Migration { version: 2, name: "meetings", sql: include_str!("migrations/0002_meetings.sql") },
-    Migration { version: 3, name: "lobby", sql: include_str!("migrations/0003_lobby.sql") },
+    Migration { version: 3, name: "identity", sql: include_str!("migrations/0003_identity.sql") },
+    Migration { version: 4, name: "lobby", sql: include_str!("migrations/0004_lobby.sql") },
 ];
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

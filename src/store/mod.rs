@@ -8,7 +8,7 @@
 //! events        what happened, in order, for whoever tells others of it
 //! audit         who did what: a chain of hashes that shows when a link was changed
 //! backup        copies of the SQLite file, there and back
-//! api_keys, idempotency, meetings, invitations, lobby        one file for each kind of row
+//! api_keys, idempotency, meetings, invitations, lobby, users, sessions        one file for each kind of row
 //! ```
 //!
 //! Portable SQL: identifiers are texts, times are milliseconds since the Unix epoch, truth is 0 or 1, whole numbers are
@@ -25,6 +25,8 @@ pub mod invitations;
 pub mod lobby;
 pub mod meetings;
 mod migrations;
+pub mod sessions;
+pub mod users;
 mod write;
 
 pub use backup::{BackupError, restore};

@@ -57,6 +57,10 @@ impl Server {
 
     /// The same on each database.
     pub(crate) async fn on_each() -> Vec<(Database, Self)> {
+        Self::on_each_with(|_| ()).await
+    }
+
+    pub(crate) async fn on_each_with(change: impl Fn(&mut Config)) -> Vec<(Database, Self)> {
         let mut servers = Vec::new();
         for database in databases().await {
             let url = match &database.place {
@@ -67,6 +71,7 @@ impl Server {
                 config.api.key = Some("key".into());
                 config.api.secret = Some(Secret::new(SECRET));
                 config.store.url = url;
+                change(config);
             });
             servers.push((database, server.await));
         }
@@ -157,6 +162,8 @@ impl<'a> Request<'a> {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HashMap<String, String>,
+    /// Of the headers, those that may come twice.
+    pub(crate) cookies: Vec<String>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -167,8 +174,9 @@ impl Answer {
         let mut lines = head.split("\r\n");
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
         let headers = lines.map(|line| line.split_once(": ").unwrap());
-        let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
-        Self { status, headers: headers.collect(), body: bytes[end + 4..].to_vec() }
+        let headers: Vec<_> = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+        let cookies = headers.iter().filter(|(name, _)| name == "set-cookie").map(|(_, value)| value.clone()).collect();
+        Self { status, headers: headers.into_iter().collect(), cookies, body: bytes[end + 4..].to_vec() }
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {

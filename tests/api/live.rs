@@ -110,7 +110,7 @@ async fn a_knock_reaches_the_hosts_within_a_second_and_a_case_everybody() {
         write.commit().await.unwrap();
         let (mut sockets, mut peers) = (Vec::new(), Vec::new());
         for person in &people {
-            let token = keys.sign(&claims(&meeting, person), SystemTime::now(), MINUTE).unwrap();
+            let token = keys.sign(&claims(&meeting, person, None), SystemTime::now(), MINUTE).unwrap();
             sockets.push(connect_async(format!("ws://{address}/rtc/v1?access_token={token}")).await.unwrap());
             let (peer, room) = loop {
                 let command = tokio::time::timeout(PATIENCE, commands.recv()).await.expect("a peer in time").unwrap();

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise, helpers included")]
 
 mod api_keys;
+mod backchannel;
 mod backup;
+mod browser;
 mod databases;
 mod described;
 mod exposition;
@@ -13,8 +15,14 @@ mod killed;
 mod live;
 mod lobby;
 mod meetings;
+mod oidc;
+mod ownership;
+mod provider;
 mod sentinels;
+mod session;
 mod socket;
 mod store;
 mod surface;
+mod users;
+mod verified;
 mod walk;

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Clients that we did not write, against a real server: the Python and Node SDKs, Chromium with our page, and schemathesis.
+# Clients that we did not write, against a real server: the Python and Node SDKs, Chromium with our page, schemathesis, and an
+# identity provider.
 #
-#   tests/interop/run.sh [python|node|rest ...]     all suites if none is named
+#   tests/interop/run.sh [python|node|rest|oidc ...]     all suites if none is named
 #
 # Builds nothing: CONSILIUM_BIN names the server (default target/debug/consilium), with the web pages built before it.
 # Each suite gets a server of its own, on free ports, with an empty data directory; the server's log stays in
@@ -41,20 +42,20 @@ prepare_python() { # SUITE VENV
   cp "$wanted" "$installed"
 }
 
-prepare_node() {
-  local wanted=$here/package-lock.json installed=$here/node_modules/.installed-lock.json
+prepare_node() { # FOLDER
+  local wanted=$1/package-lock.json installed=$1/node_modules/.installed-lock.json
   cmp -s "$wanted" "$installed" && return
-  say 'installing the Node SDKs'
-  (cd "$here" && npm ci --no-audit --no-fund --loglevel=error)
+  say "installing what $(basename "$1") needs of Node"
+  (cd "$1" && npm ci --no-audit --no-fund --loglevel=error)
   cp "$wanted" "$installed"
 }
 
-# Two TCP ports and a UDP port that nobody uses now.
+# Two TCP ports, a UDP port and another TCP port that nobody uses now.
 free_ports() {
   python3 - <<'PYTHON'
 import socket
 
-kinds = [socket.SOCK_STREAM, socket.SOCK_STREAM, socket.SOCK_DGRAM]
+kinds = [socket.SOCK_STREAM, socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_STREAM]
 sockets = [socket.socket(socket.AF_INET, kind) for kind in kinds]
 for each in sockets:
     each.bind(("127.0.0.1", 0))
@@ -72,9 +73,18 @@ cleanup() {
 }
 trap cleanup EXIT
 
+# What the server and the provider of the suite are told of each other.
+identity_provider() { # PORT-OF-SERVER PORT-OF-PROVIDER
+  local key=CONSILIUM_IDENTITY__PROVIDERS__REAL__
+  export CONSILIUM_HTTP__PUBLIC_URL=http://127.0.0.1:$1 "${key}NAME=Interop" "${key}ISSUER=http://127.0.0.1:$2" \
+    "${key}CLIENT_ID=consilium" "${key}CLIENT_SECRET=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')" \
+    "${key}ROLES__COORDINATOR=[\"mdt\"]"
+}
+
 start_server() { # SUITE
-  local http ops udp deadline
-  read -r http ops udp < <(free_ports)
+  local http ops udp provider deadline
+  read -r http ops udp provider < <(free_ports)
+  [[ $1 != oidc ]] || identity_provider "$http" "$provider"
   data=$(mktemp -d)
   log=$artifacts/$1-server.log
   export INTEROP_HTTP=http://127.0.0.1:$http INTEROP_OPS=http://127.0.0.1:$ops
@@ -122,7 +132,8 @@ stop_server() { # SUITE; fails if the server was not well
     return 1
   fi
   # A JSON Web Token starts with the base64 of {"alg or {"typ.
-  if grep -qE 'eyJ(hbGci|0eXAi)' "$log" || grep -qF "$CONSILIUM_API_SECRET" "$log"; then
+  if grep -qE 'eyJ(hbGci|0eXAi)' "$log" || grep -qF "$CONSILIUM_API_SECRET" "$log" ||
+    grep -qF "${CONSILIUM_IDENTITY__PROVIDERS__REAL__CLIENT_SECRET-$CONSILIUM_API_SECRET}" "$log"; then
     say "a token or the secret is in the server's log: $log"
     return 1
   fi
@@ -132,12 +143,16 @@ suite_python() {
   (cd "$here/python" && PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" -m pytest)
 }
 
-suite_node() {
+suite_node() { run_node node; }
+
+suite_oidc() { run_node oidc; }
+
+run_node() { # FOLDER
   # The second reporter is for this script: the runner itself takes a skipped test for a success.
-  local summary=$artifacts/node-summary.tap status=0
+  local summary=$artifacts/$1-summary.tap status=0
   (cd "$here" && node --test --test-concurrency=1 \
     --test-reporter=spec --test-reporter-destination=stdout \
-    --test-reporter=tap --test-reporter-destination="$summary" node/*.test.mjs) || status=$?
+    --test-reporter=tap --test-reporter-destination="$summary" "$1"/*.test.mjs) || status=$?
   if ! grep -q '^# skipped 0$' "$summary" || ! grep -q '^# todo 0$' "$summary" || grep -q '^# tests 0$' "$summary"; then
     say 'tests were left out; this counts as a failure'
     status=1
@@ -148,7 +163,7 @@ suite_node() {
 rest_api_keys() {
   for ((number = 0; number < REST_KEYS; number++)); do
     "$INTEROP_SERVER" api-key create --data-dir "$data" --name "schemathesis $number" \
-      --scope meetings:read --scope meetings:write --scope keys:admin
+      --scope meetings:read --scope meetings:write --scope keys:admin --scope users:admin
   done
 }
 
@@ -170,13 +185,14 @@ suite_rest() {
 [[ -x $INTEROP_SERVER ]] || { say "there is no server at $INTEROP_SERVER"; exit 2; }
 mkdir -p "$artifacts"
 suites=("$@")
-((${#suites[@]})) || suites=(python node rest)
+((${#suites[@]})) || suites=(python node rest oidc)
 
 prepare() { # SUITE
   case $1 in
     # It drives the browser through Node.
-    python) prepare_node && prepare_python python "$venv" ;;
-    node) prepare_node ;;
+    python) prepare_node "$here" && prepare_python python "$venv" ;;
+    node) prepare_node "$here" ;;
+    oidc) prepare_node "$here/oidc" ;;
     rest) prepare_python rest "$rest_venv" ;;
     *) say "there is no suite $1"; exit 2 ;;
   esac

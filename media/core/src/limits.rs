@@ -21,6 +21,11 @@ pub const DATA_MESSAGE_LEN_MAX: usize = 262_144;
 pub const DATA_RECEIVED_LEN_MAX: usize = 64_000;
 /// Reliable bytes queued towards one peer over all data channels, before its backlog is dealt with.
 pub const DATA_BUFFERED_BYTES_MAX: usize = 4 << 20;
+/// Reliable bytes waiting for a peer from which on those who send to its room have to wait, and down to which: at the rate
+/// that one sender has, half a second and a quarter. What is between this and [`DATA_BUFFERED_BYTES_MAX`] has room for what was
+/// taken from senders before they were held, one burst included.
+pub const DATA_BEHIND_BYTES: usize = DATA_BUFFERED_BYTES_MAX / 4;
+pub const DATA_CAUGHT_UP_BYTES: usize = DATA_BUFFERED_BYTES_MAX / 8;
 /// Lossy bytes queued towards one peer over all data channels: two seconds at 2 Mbit/s, and what is older is of no use.
 pub const LOSSY_BUFFERED_BYTES_MAX: usize = 512 * 1024;
 /// Reliable bytes waiting for a peer from which on it is sent no lossy ones. SCTP sends unordered messages first, so a

@@ -10,9 +10,10 @@ use livekit_protocol::{MuteTrackRequest, TrackType};
 use std::collections::HashMap;
 
 /// Somebody in a room.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Person {
     pub identity: String,
+    pub name: String,
     /// Milliseconds since the Unix epoch.
     pub joined_at_ms: i64,
     /// Whether media reaches them by now.
@@ -97,6 +98,7 @@ fn person(participant: &Participant) -> Person {
     };
     Person {
         identity: participant.identity.clone(),
+        name: participant.name.clone(),
         joined_at_ms: participant.joined_at_ms,
         is_active: participant.state == State::Active,
         attributes: participant.attributes.clone(),

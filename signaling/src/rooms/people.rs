@@ -11,7 +11,7 @@ use livekit_protocol::data_packet::Kind;
 use livekit_protocol::{DisconnectReason, SendDataRequest};
 
 /// A room as it is at this moment.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RoomState {
     /// Milliseconds since the Unix epoch.
     pub opened_at_ms: i64,

@@ -5,8 +5,9 @@ use crate::api::Api;
 use crate::api::caller::Known;
 use crate::api::extract::{Json, Path};
 use crate::api::hosting::Act;
+use crate::api::ownership::allow;
 use crate::api::problem::{Code, Problem, ProblemBody};
-use crate::identity::{Action, Caller, may};
+use crate::identity::{Action, Caller};
 use crate::ids::{InvitationId, MeetingId};
 use crate::meetings::invitation::{Invitation, Role};
 use crate::meetings::lobby::Standing;
@@ -24,7 +25,7 @@ pub(super) struct RoleRequest {
 }
 
 /// Give somebody another role. Making somebody the chair hands the chair over: who had it becomes a coordinator. Only a
-/// chair, or an API key, can give or take the chair.
+/// chair, or whoever may change the meeting, can give or take the chair.
 #[utoipa::path(post, path = "/api/v1/meetings/{id}/participants/{invitation}/role", operation_id = "change_role", tag = "Rooms", request_body = RoleRequest,
     params(("id" = MeetingId, Path), ("invitation" = InvitationId, Path)),
     responses((status = 204), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody)))]
@@ -34,13 +35,14 @@ pub(super) async fn change(
     Path((id, invitation)): Path<(MeetingId, InvitationId)>,
     Json { value: RoleRequest { role }, .. }: Json<RoleRequest>,
 ) -> Result<StatusCode, Problem> {
+    let may_chair = may_chair(&api, &caller, &id).await;
     let mut act = Act::begin(&api, &caller, &id).await?;
     let old = act.invitation(&invitation).await?;
     if old.role == role {
         return Ok(StatusCode::NO_CONTENT);
     }
     if old.role == Role::Chair || role == Role::Chair {
-        may_chair(&caller, &id)?;
+        may_chair?;
     }
     let others: Vec<_> = act.write.chairs(&id).await?.into_iter().filter(|chair| chair.id != invitation).collect();
     if old.role == Role::Chair && others.is_empty() {
@@ -63,9 +65,12 @@ pub(super) async fn change(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A key that may write meetings could change the invitation as well.
-fn may_chair(caller: &Caller, id: &MeetingId) -> Result<(), Problem> {
-    Ok(may(caller, Action::WriteMeetings).or_else(|_| may(caller, Action::Chair(id)))?)
+/// Who may change the meeting could change the invitation as well.
+async fn may_chair(api: &Api, caller: &Caller, id: &MeetingId) -> Result<(), Problem> {
+    match allow(api, caller, Action::ChangeMeeting(id)).await {
+        Ok(()) => Ok(()),
+        Err(_) => allow(api, caller, Action::Chair(id)).await,
+    }
 }
 
 async fn set(act: &mut Act<'_>, old: Invitation, role: Role) -> Result<(), Problem> {

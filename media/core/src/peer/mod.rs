@@ -45,6 +45,8 @@ pub struct Peer {
     pub bandwidth: Bandwidth,
     pub pacer: Pacer<Held>,
     pub presence: Presence,
+    /// It is counted in its room among those who are behind with reliable data.
+    pub behind: bool,
     /// Of what it sends, and of what it is sent.
     pub repairs_up: Repairs,
     pub repairs_down: Repairs,
@@ -73,6 +75,7 @@ impl Peer {
             bandwidth: Bandwidth::default(),
             pacer: Pacer::default(),
             presence: Presence::default(),
+            behind: false,
             repairs_up: Repairs::default(),
             repairs_down: Repairs::default(),
         }

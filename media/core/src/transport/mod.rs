@@ -19,7 +19,7 @@ pub mod ice;
 pub mod identity;
 pub mod srtp;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::batch::{Destination, Priority, SendBatch};
 use crate::control::{CloseReason, DataChannelId, Reliability};
@@ -205,6 +205,17 @@ impl Transport {
         }
         self.pump(now, None, out);
         sent.map_err(|_| DropReason::DataChannel)
+    }
+
+    /// More reliable data waits for the peer than it takes in time: those who send it should wait.
+    pub fn is_behind(&mut self) -> bool {
+        self.state == State::Connected && self.data.is_behind()
+    }
+
+    /// Whether somebody who gets what this peer sends is behind. What was held may be read now:
+    /// [`Transport::poll_timeout`] says so.
+    pub fn set_slowed(&mut self, now: Instant, slowed: bool) {
+        self.data.set_slowed(now, slowed);
     }
 
     /// Closes because we want to: no event follows.

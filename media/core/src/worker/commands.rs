@@ -36,7 +36,7 @@ impl Worker {
             Command::RemovePeer { peer } => {
                 let key = self.peer_key(peer)?;
                 self.peers[key].transport.close(now, out);
-                self.remove_peer(key);
+                self.remove_peer(now, key);
                 Ok(())
             }
             Command::SetReceive { peer, sections } => self.set_receive(now, peer, sections, out),
@@ -113,6 +113,7 @@ impl Worker {
         self.peers_by_id.insert(id, key);
         self.register_ufrags(key);
         self.rooms.enter(now, room);
+        self.peers[key].transport.set_slowed(now, self.rooms.is_slowed(room));
         self.stats.peers += 1;
         self.schedule(key);
         Ok(())
@@ -125,7 +126,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn remove_peer(&mut self, key: PeerKey) {
+    pub(super) fn remove_peer(&mut self, now: Instant, key: PeerKey) {
         let Some(peer) = self.peers.get_mut(key) else { return };
         let (tracks, subscriptions) = (std::mem::take(&mut peer.tracks), std::mem::take(&mut peer.subscriptions));
         tracks.into_iter().for_each(|track| self.remove_track(track));
@@ -134,6 +135,9 @@ impl Worker {
         self.peers_by_id.remove(&peer.id);
         self.peers_by_ufrag.retain(|_, owner| *owner != key);
         self.peers_by_address.retain(|_, owner| *owner != key);
+        if peer.behind {
+            self.count_behind(now, peer.room, false);
+        }
         self.rooms.leave(peer.room);
         self.stats.peers -= 1;
         if self.rooms.levels_due().is_none() {

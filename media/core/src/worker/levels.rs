@@ -1,4 +1,4 @@
-//! Rooms, as far as the core knows them: whose loudness is reported together.
+//! Rooms, as far as the core knows them: whose loudness is reported together, and whether senders wait for a receiver.
 
 use super::{Table, Worker};
 use crate::control::{Event, RoomEvent, TrackLevel};
@@ -12,6 +12,8 @@ use std::time::Instant;
 #[derive(Default)]
 struct Room {
     peers: usize,
+    /// Those of them that are behind with reliable data.
+    behind: usize,
     audio: Vec<TrackKey>,
     /// How many of them are forwarded; 0 is all.
     loudest: u8,
@@ -95,6 +97,18 @@ impl Rooms {
         if self.rooms.is_empty() {
             self.levels_due = None;
         }
+    }
+
+    pub(super) fn is_slowed(&self, room: RoomId) -> bool {
+        self.rooms.get(&room).is_some_and(|entry| entry.behind > 0)
+    }
+
+    /// One more peer of the room is behind, or one less. `true` when that begins or ends the wait of its senders.
+    pub(super) fn count_behind(&mut self, room: RoomId, behind: bool) -> bool {
+        let Some(entry) = self.rooms.get_mut(&room) else { return false };
+        let before = entry.behind > 0;
+        entry.behind = if behind { entry.behind + 1 } else { entry.behind.saturating_sub(1) };
+        before != (entry.behind > 0)
     }
 
     pub(super) fn add_audio(&mut self, room: RoomId, track: TrackKey) {

@@ -3,7 +3,7 @@
 //! Here is what enters and what leaves; `commands` changes the tables, `media` takes RTP packets in, `forward` sends them on
 //! from where they are `pending`, `redundancy` fills gaps of audio, `silence` watches that it is heard, `loudest` forwards
 //! a few, `feedback` reads RTCP, `reports` writes it, `figures` sums it up, `probe` sends padding, `pace` what waited,
-//! `allocate` shares what paths carry.
+//! `allocate` shares what paths carry, `slow` has senders of data wait for those who are behind.
 
 mod allocate;
 mod commands;
@@ -20,6 +20,7 @@ mod probe;
 mod redundancy;
 mod reports;
 pub(crate) mod silence;
+mod slow;
 
 pub mod keys;
 
@@ -258,7 +259,8 @@ impl Worker {
         result
     }
 
-    /// Passes on what the transport has to say. A connection that closed is gone afterwards.
+    /// Passes on what the transport has to say, and notes whether its peer is behind. A connection that closed is gone
+    /// afterwards.
     fn take_transport_events(&mut self, now: Instant, key: PeerKey, out: &mut SendBatch) {
         while let Some((id, room, event)) = self.peers.get_mut(key).and_then(|peer| {
             let event = peer.transport.poll_event()?;
@@ -279,7 +281,7 @@ impl Worker {
                     Event::PeerConnected { peer: id }
                 }
                 TransportEvent::Closed(reason) => {
-                    self.remove_peer(key);
+                    self.remove_peer(now, key);
                     Event::PeerClosed { peer: id, reason }
                 }
                 TransportEvent::DataChannelOpened { channel, label, reliability } => {
@@ -296,6 +298,7 @@ impl Worker {
             };
             self.events.push_back(RoomEvent { room, event });
         }
+        self.note_backlog(now, key);
     }
 
     /// Enters the peer's next deadline, if it is earlier than the one entered.

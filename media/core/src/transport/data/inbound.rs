@@ -4,6 +4,8 @@
 //! - lossy messages are dropped: their sender counts on that;
 //! - reliable bytes are left unread for a while: SCTP's receive window then holds the sender back, so that a file sent as
 //!   fast as the sender's network allows arrives, only later;
+//! - reliable bytes for somebody who is behind are left unread longer: a file comes to all at the pace of the slowest,
+//!   instead of ending them;
 //! - reliable messages are more than a peer may send: the window counts bytes, so it would let the smallest ones through by
 //!   the million. The peer is closed.
 
@@ -18,6 +20,14 @@ const MESSAGES_BURST: f64 = 2_000.0;
 const BYTES_PER_S: f64 = 2_097_152.0;
 /// Bytes of each kind at once: half of what may wait for a receiver, so that no burst of one sender ends one.
 const BYTES_BURST: f64 = 2_097_152.0;
+
+/// Bytes per second of large reliable messages while somebody is behind: less than a path of 300 kbit/s carries beside sound,
+/// and so little that a path without life is noticed by its consent (30 s) before two senders have filled the backlog.
+const SLOWED_BYTES_PER_S: f64 = 16_384.0;
+/// The same at once: the largest message, so that one that starts nothing larger is not held up.
+const SLOWED_BYTES_BURST: f64 = 65_536.0;
+/// Messages up to so many bytes are never slowed: what people write, hands, cursors. So nothing of that kind gathers unread.
+const SMALL_LEN_MAX: usize = 1_024;
 
 /// A count that refills with time, up to its burst.
 struct Bucket {
@@ -38,6 +48,12 @@ impl Bucket {
             self.tokens = (self.tokens + elapsed * self.per_s).min(self.burst);
         }
         self.at = Some(now);
+    }
+
+    /// When nothing is owed any more, if something is. Rounded up, so that no debt is left at that time.
+    fn debt_paid_at(&self, now: Instant) -> Option<Instant> {
+        let debt = -self.tokens;
+        (debt > 0.0).then(|| now + Duration::from_secs_f64(debt / self.per_s) + Duration::from_millis(1))
     }
 }
 
@@ -67,6 +83,8 @@ impl Allowance {
 pub(super) struct Inbound {
     reliable: Allowance,
     lossy: Allowance,
+    /// What is left for large reliable messages, while somebody is behind.
+    slowed: Option<Bucket>,
 }
 
 /// More reliable messages came than a peer may send.
@@ -75,16 +93,30 @@ pub(super) struct Flood;
 
 impl Inbound {
     pub(super) fn new() -> Self {
-        Self { reliable: Allowance::new(), lossy: Allowance::new() }
+        Self { reliable: Allowance::new(), lossy: Allowance::new(), slowed: None }
+    }
+
+    /// Whether somebody is behind with what this peer sends. Afterwards nothing is made up for: all senders at once would
+    /// put the receiver behind by more than may wait for it.
+    pub(super) fn set_slowed(&mut self, now: Instant, slowed: bool) {
+        if slowed == self.slowed.is_some() {
+            return;
+        }
+        self.slowed = slowed.then(|| Bucket::new(SLOWED_BYTES_PER_S, SLOWED_BYTES_BURST));
+        self.reliable.refill(now);
+        let bytes = &mut self.reliable.bytes;
+        bytes.tokens = bytes.tokens.min(SLOWED_BYTES_BURST);
     }
 
     /// When the next reliable message may be read, if not now. A message may be larger than what is left; those after it
     /// wait for it.
     pub(super) fn reliable_from(&mut self, now: Instant) -> Option<Instant> {
         self.reliable.refill(now);
-        let debt = -self.reliable.bytes.tokens;
-        // Rounded up, so that there is no debt left at that time.
-        (debt > 0.0).then(|| now + Duration::from_secs_f64(debt / BYTES_PER_S) + Duration::from_millis(1))
+        let slowed = self.slowed.as_mut().and_then(|bucket| {
+            bucket.refill(now);
+            bucket.debt_paid_at(now)
+        });
+        self.reliable.bytes.debt_paid_at(now).max(slowed)
     }
 
     pub(super) fn take_reliable(&mut self, now: Instant, len: usize) -> Result<(), Flood> {
@@ -93,6 +125,9 @@ impl Inbound {
             return Err(Flood);
         }
         self.reliable.spend(len);
+        if let Some(slowed) = self.slowed.as_mut().filter(|_| len > SMALL_LEN_MAX) {
+            slowed.tokens -= len as f64;
+        }
         Ok(())
     }
 
@@ -153,5 +188,45 @@ mod tests {
         }
         let expected = (300.0 * 64_000.0 - BYTES_BURST) / BYTES_PER_S;
         assert!(((now - start).as_secs_f64() - expected).abs() < 0.5, "{:?}", now - start);
+    }
+
+    /// Reads messages of `len` for ten seconds, each as soon as it may be read, and tells how many bytes that were.
+    fn read_for_ten_seconds(inbound: &mut Inbound, start: Instant, len: usize, per_s: u32) -> usize {
+        let mut bytes = 0;
+        for index in 0..10 * per_s {
+            let now = start + Duration::from_secs(1) * index / per_s;
+            if inbound.reliable_from(now).is_none() {
+                inbound.take_reliable(now, len).unwrap();
+                bytes += len;
+            }
+        }
+        bytes
+    }
+
+    #[test]
+    fn while_somebody_is_behind_files_crawl_and_what_people_write_passes() {
+        let start = crate::virtual_time::start();
+        let mut inbound = Inbound::new();
+        inbound.set_slowed(start, true);
+        assert_eq!(read_for_ten_seconds(&mut inbound, start, SMALL_LEN_MAX, 400), 4_000 * SMALL_LEN_MAX);
+        let start = start + Duration::from_secs(10);
+        let file = read_for_ten_seconds(&mut inbound, start, 15_000, 400);
+        let crawl = (10.0 * SLOWED_BYTES_PER_S + SLOWED_BYTES_BURST) as usize;
+        assert!(file.abs_diff(crawl) <= 15_000, "{file} bytes");
+    }
+
+    #[test]
+    fn what_was_not_sent_while_somebody_was_behind_is_not_made_up_for() {
+        let start = crate::virtual_time::start();
+        let mut inbound = Inbound::new();
+        inbound.set_slowed(start, true);
+        let later = start + Duration::from_secs(10);
+        inbound.set_slowed(later, false);
+        let mut burst = 0;
+        while inbound.reliable_from(later).is_none() {
+            inbound.take_reliable(later, 15_000).unwrap();
+            burst += 15_000;
+        }
+        assert!(burst <= SLOWED_BYTES_BURST as usize + 15_000, "{burst} bytes at once");
     }
 }

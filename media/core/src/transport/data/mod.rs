@@ -3,6 +3,7 @@
 //! Takes and gives SCTP packets, which the transport carries inside DTLS. Knows nothing of what the messages mean.
 
 mod association;
+mod backlog;
 mod dcep;
 mod inbound;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use crate::limits::{
 };
 use crate::params::DtlsRole;
 use association::Sctp;
+use backlog::{Backlog, Pace, Waiting};
 use bytes::Bytes;
 use dcep::{ChannelType, LABEL_LEN_MAX, Message, Retransmission};
 use inbound::{Flood, Inbound};
@@ -34,6 +36,9 @@ const CONNECT_AS_SERVER_AFTER: Duration = Duration::from_secs(1);
 const BUFFERED_MESSAGES_MAX: usize = 16_384;
 /// The same for lossy messages, a few seconds of them at the rate at which one peer may send.
 const LOSSY_BUFFERED_MESSAGES_MAX: usize = 2_048;
+/// Fragments that may gather between two reads while a peer's reliable messages are left unread: a whole receive window
+/// of 128 bytes each. The window counts their bytes, and each costs the engine some 250 more.
+const HELD_FRAGMENTS_MAX: u64 = 8_192;
 /// RFC 8831 section 6.2: 65,535 is not a stream.
 const STREAM_ID_MAX: u16 = 65_534;
 
@@ -81,40 +86,6 @@ struct Channel {
     backlog: Backlog,
 }
 
-/// Messages and bytes that wait on all channels of one kind.
-#[derive(Default)]
-struct Waiting {
-    messages: usize,
-    bytes: usize,
-}
-
-/// Lengths of the messages of one channel that the peer has not acknowledged, oldest first.
-#[derive(Default)]
-struct Backlog {
-    messages: VecDeque<usize>,
-    bytes: usize,
-}
-
-impl Backlog {
-    fn push(&mut self, len: usize) {
-        self.messages.push_back(len);
-        self.bytes += len;
-    }
-
-    /// The engine was acknowledged, or gave up on, so many bytes.
-    fn release(&mut self, mut bytes: usize) {
-        self.bytes = self.bytes.saturating_sub(bytes);
-        while let Some(oldest) = self.messages.front_mut() {
-            if *oldest > bytes {
-                *oldest -= bytes;
-                return;
-            }
-            bytes -= *oldest;
-            self.messages.pop_front();
-        }
-    }
-}
-
 pub(super) struct DataChannels {
     /// `None` until DTLS is up.
     sctp: Option<Sctp>,
@@ -130,6 +101,10 @@ pub(super) struct DataChannels {
     /// bounds what waits, and [`STREAMS_MAX`] the list.
     held: Vec<u16>,
     read_at: Option<Instant>,
+    /// Fragments of the messages that were read, and how many had been left unread when the wait for `read_at` began.
+    fragments_read: u64,
+    held_from: u64,
+    pace: Pace,
     events: VecDeque<DataEvent>,
     /// Nothing more is read: the event that says why was given.
     ended: bool,
@@ -148,6 +123,9 @@ impl DataChannels {
             inbound: Inbound::new(),
             held: Vec::new(),
             read_at: None,
+            fragments_read: 0,
+            held_from: 0,
+            pace: Pace::default(),
             events: VecDeque::new(),
             ended: false,
         }
@@ -239,11 +217,30 @@ impl DataChannels {
         })
     }
 
+    /// So much reliable data waits for the peer that those who send it should wait.
+    pub(super) fn is_behind(&mut self) -> bool {
+        self.pace = self.pace.after(self.waiting(Reliability::Reliable).bytes);
+        self.pace == Pace::Behind
+    }
+
+    /// Whether somebody to whom the peer's messages go is behind: what is large of them is then taken little by little, and
+    /// the rest is left to the receive window. See [`Inbound::set_slowed`].
+    pub(super) fn set_slowed(&mut self, now: Instant, slowed: bool) {
+        self.inbound.set_slowed(now, slowed);
+        if !slowed && self.read_at.is_some() {
+            self.read_at = Some(now);
+        }
+    }
+
     /// Takes one SCTP packet. An error counts what the peer sent that no channel takes.
     pub(super) fn handle(&mut self, now: Instant, packet: Bytes) -> Result<(), DropReason> {
         let Some(sctp) = &mut self.sctp else { return Err(DropReason::DataChannel) };
         sctp.handle(now, packet);
-        self.take_events(now)
+        let taken = self.take_events(now);
+        if self.read_at.is_some() && self.fragments_unread().saturating_sub(self.held_from) > HELD_FRAGMENTS_MAX {
+            self.end(DataEvent::Flood);
+        }
+        taken
     }
 
     pub(super) fn poll_transmit(&mut self, now: Instant) -> Option<Vec<Bytes>> {
@@ -334,6 +331,7 @@ impl DataChannels {
             }
             let Some(mut stream) = self.stream(id) else { return result };
             let Ok(Some(chunks)) = stream.read_sctp() else { return result };
+            self.fragments_read += chunks.chunks.len() as u64;
             let taken = match chunks.to_payload(DATA_MESSAGE_LEN_MAX) {
                 Ok(payload) => self.admit(now, id, chunks.ppi, payload.freeze()),
                 Err(_) => Err(DropReason::DataTooLong),
@@ -353,7 +351,17 @@ impl DataChannels {
         if !self.held.contains(&id) {
             self.held.push(id);
         }
+        if self.read_at.is_none() {
+            self.held_from = self.fragments_unread();
+        }
         self.read_at = Some(until);
+    }
+
+    /// Counts what came twice as unread, so only the growth over a short time means something.
+    fn fragments_unread(&mut self) -> u64 {
+        let association = self.sctp.as_mut().and_then(Sctp::association);
+        let received = association.map_or(0, |association| association.stats().get_num_datas());
+        received.saturating_sub(self.fragments_read)
     }
 
     /// Takes a message if the peer may send it. One that makes or confirms a channel is never dropped.

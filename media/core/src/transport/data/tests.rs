@@ -1,6 +1,7 @@
 //! Two ends of the data channels over an emulated network in virtual time.
 
 use super::*;
+use crate::limits::{DATA_BEHIND_BYTES, DATA_CAUGHT_UP_BYTES};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -352,6 +353,75 @@ fn a_large_file_sent_as_fast_as_the_network_allows_arrives_at_the_rate_of_the_li
     assert!(most_held <= 4 * DATA_MESSAGE_LEN_MAX + 2_000, "{most_held} bytes wait unread");
     assert!(pair.ends[1].received.iter().all(|(.., payload)| *payload == chunk));
     assert!(!pair.ends[1].flooded && !pair.ends[0].lost);
+}
+
+/// Puts in the path of `ends[1]` somebody who is behind, and sends large messages until they are held.
+fn slowed_down(pair: &mut Pair) -> DataChannelId {
+    let reliable = pair.open(0, "_reliable", Reliability::Reliable);
+    let now = pair.now;
+    pair.ends[1].data.set_slowed(now, true);
+    for _ in 0..60 {
+        pair.send(0, reliable, &pattern(15_000)).unwrap();
+    }
+    pair.run(|pair| pair.ends[1].data.read_at.is_some());
+    pair.run_for(Duration::from_secs(1));
+    assert!(pair.ends[1].received.len() < 10, "{} are taken", pair.ends[1].received.len());
+    reliable
+}
+
+#[test]
+fn what_was_held_for_somebody_who_was_behind_is_taken_once_they_have_caught_up() {
+    let mut pair = Pair::started(0.0);
+    slowed_down(&mut pair);
+    let now = pair.now;
+    pair.ends[1].data.set_slowed(now, false);
+    pair.run_for(Duration::from_millis(800));
+    assert_eq!(pair.ends[1].received.len(), 60);
+    assert!(!pair.ends[1].flooded && pair.ends[1].dropped.is_empty());
+}
+
+#[test]
+fn a_peer_that_fills_the_window_with_the_smallest_messages_while_it_is_held_is_ended() {
+    let mut pair = Pair::started(0.0);
+    let reliable = slowed_down(&mut pair);
+    let held_at = pair.ends[1].received.len();
+    for _ in 0..12_000 {
+        pair.send(0, reliable, &pattern(1)).unwrap();
+    }
+    pair.run_for(Duration::from_secs(1));
+    assert!(pair.ends[1].flooded);
+    assert!(pair.ends[1].received.len() <= held_at + 2, "it was ended before they were read");
+}
+
+#[test]
+fn lossy_messages_are_read_while_reliable_ones_are_held_and_do_not_count_as_held() {
+    let mut pair = Pair::started(0.0);
+    let lossy = pair.open(0, "_lossy", Reliability::Lossy);
+    slowed_down(&mut pair);
+    let (held, received) = (pair.ends[1].data.fragments_unread(), pair.ends[1].received.len());
+    for _ in 0..30 {
+        for _ in 0..10 {
+            pair.send(0, lossy, &pattern(10)).unwrap();
+        }
+        pair.run_for(Duration::from_millis(20));
+    }
+    pair.run_for(Duration::from_millis(200));
+    assert!(pair.ends[1].received.len() >= received + 300);
+    assert!((100..=held).contains(&pair.ends[1].data.fragments_unread()), "{held} were held");
+}
+
+#[test]
+fn a_peer_is_behind_while_much_waits_for_it() {
+    let mut pair = Pair::started(0.0);
+    let reliable = pair.open(0, "_reliable", Reliability::Reliable);
+    assert!(!pair.ends[0].data.is_behind());
+    while !pair.ends[0].data.is_behind() {
+        pair.send(0, reliable, &pattern(15_000)).unwrap();
+    }
+    let waiting = pair.ends[0].data.waiting(Reliability::Reliable).bytes;
+    assert!((DATA_BEHIND_BYTES..DATA_BEHIND_BYTES + 16_000).contains(&waiting), "{waiting} bytes");
+    pair.run(|pair| pair.ends[0].data.waiting(Reliability::Reliable).bytes < DATA_CAUGHT_UP_BYTES);
+    assert!(!pair.ends[0].data.is_behind());
 }
 
 #[test]

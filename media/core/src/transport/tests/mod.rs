@@ -1,7 +1,7 @@
 //! A whole transport against a full peer made by hand: checks from rtc-stun, our own DTLS and data channels, a
 //! network that delays and loses, virtual time.
 
-mod peer;
+pub(crate) mod peer;
 
 use super::*;
 use crate::limits::{CONNECT_TIMEOUT, CONSENT_TIMEOUT, DATA_BUFFERED_BYTES_MAX};

@@ -25,20 +25,20 @@ const CONSENT_CHECKS: Duration = Duration::from_secs(5);
 pub(super) const SLOT: u32 = 42;
 const PWD: &str = "local-password-of-22-chars";
 
-pub(super) fn path(port: u16) -> Path {
+pub(crate) fn path(port: u16) -> Path {
     Path { remote: SocketAddr::from(([198, 51, 100, 7], port)), local: None }
 }
 
-pub(super) struct Peer {
-    pub(super) port: u16,
-    pub(super) pwd: String,
-    pub(super) checks: bool,
-    pub(super) speaks_dtls: bool,
-    pub(super) received: Vec<Bytes>,
-    pub(super) received_at: Option<Path>,
-    pub(super) opened: Vec<String>,
-    pub(super) closed: bool,
-    username: String,
+pub(crate) struct Peer {
+    pub(crate) port: u16,
+    pub(crate) pwd: String,
+    pub(crate) checks: bool,
+    pub(crate) speaks_dtls: bool,
+    pub(crate) received: Vec<Bytes>,
+    pub(crate) received_at: Option<Path>,
+    pub(crate) opened: Vec<String>,
+    pub(crate) closed: bool,
+    pub(crate) username: String,
     next_check: Instant,
     answered: bool,
     dtls: Dtls,
@@ -48,7 +48,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    fn new(identity: &Identity, role: DtlsRole, seed: u64, now: Instant) -> Self {
+    pub(crate) fn new(identity: &Identity, role: DtlsRole, seed: u64, now: Instant) -> Self {
         Self {
             port: 1,
             pwd: PWD.to_owned(),
@@ -68,16 +68,21 @@ impl Peer {
         }
     }
 
-    pub(super) fn keys(&self) -> Option<SrtpKeys> {
+    pub(crate) fn keys(&self) -> Option<SrtpKeys> {
         self.dtls.srtp_keys()
     }
 
-    pub(super) fn open(&mut self, label: &str, reliability: Reliability) {
+    pub(crate) fn open(&mut self, label: &str, reliability: Reliability) {
         self.pending_opens.push((label.to_owned(), reliability));
     }
 
-    pub(super) fn close(&mut self, now: Instant) {
+    pub(crate) fn close(&mut self, now: Instant) {
         self.dtls.close(now);
+    }
+
+    /// `false` when too much waits already, or the channel is not open.
+    pub(crate) fn send(&mut self, now: Instant, channel: DataChannelId, payload: &Bytes) -> bool {
+        self.data.send(now, channel, true, payload.clone()).is_ok()
     }
 
     fn check(&self) -> Vec<u8> {
@@ -96,7 +101,7 @@ impl Peer {
         message.raw
     }
 
-    fn handle(&mut self, now: Instant, at: Path, datagram: &[u8]) {
+    pub(crate) fn handle(&mut self, now: Instant, at: Path, datagram: &[u8]) {
         match demultiplex(datagram) {
             Some(Protocol::Stun) => {
                 self.answered = true;
@@ -112,18 +117,18 @@ impl Peer {
         }
     }
 
-    fn handle_timeout(&mut self, now: Instant) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.dtls.handle_timeout(now);
         self.data.handle_timeout(now);
     }
 
-    fn poll_timeout(&self) -> Option<Instant> {
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let check = self.checks.then_some(self.next_check);
         [check, self.dtls.poll_timeout(), self.data.poll_timeout()].into_iter().flatten().min()
     }
 
     /// What it sends now.
-    fn poll_transmit(&mut self, now: Instant) -> Vec<Bytes> {
+    pub(crate) fn poll_transmit(&mut self, now: Instant) -> Vec<Bytes> {
         let mut out = vec![];
         if self.checks && self.next_check <= now {
             self.next_check = now + if self.answered { CONSENT_CHECKS } else { FIRST_CHECKS };
@@ -286,7 +291,7 @@ impl World {
     }
 
     pub(super) fn peer_send(&mut self, channel: DataChannelId, payload: &Bytes) {
-        self.peer.data.send(self.now, channel, true, payload.clone()).unwrap();
+        assert!(self.peer.send(self.now, channel, payload));
     }
 
     pub(super) fn close(&mut self) {

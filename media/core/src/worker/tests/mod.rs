@@ -3,6 +3,7 @@
 mod audio;
 mod congestion;
 mod distance;
+mod files;
 mod forwarding;
 mod layers;
 mod life;
