@@ -1,16 +1,21 @@
 //! Builds everything from one configuration, starts it and takes it down again. Main uses it, and so do the tests.
 
-use crate::api::{self, Entry, SignIn};
+use crate::api::{self, Entry, Outward, SignIn};
 use crate::assets;
+use crate::calendar::links::Links;
 use crate::config::{Config, CredentialSource};
 use crate::credentials::{self, CredentialsError};
+use crate::deliveries::{Deliveries, DeliveryError};
 use crate::door::MeetingDoor;
 use crate::http::{HttpServer, ListenError, Listener};
 use crate::live::Live;
 use crate::live::bells::Bells;
 use crate::oidc::ProvidersError;
 use crate::ops::{self, Readiness};
+use crate::outbox::Bell;
 use crate::store::{Store, StoreError};
+use crate::vault::Vault;
+use crate::webhooks::address::Reach;
 use axum::Router;
 use axum::middleware::from_fn;
 use consilium_media_core::transport::identity::{Identity, IdentityError};
@@ -44,6 +49,10 @@ pub enum AppError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Providers(#[from] ProvidersError),
+    #[error("there is no API key pair to derive keys from")]
+    NoKeys,
+    #[error("cannot start deliveries: {0}")]
+    Deliveries(#[from] DeliveryError),
     #[error("cannot stop the media server: {0}")]
     Stop(#[from] tokio::task::JoinError),
 }
@@ -62,6 +71,7 @@ pub struct App {
     live: Live,
     bells: Bells,
     store: Store,
+    deliveries: Deliveries,
 }
 
 impl App {
@@ -78,13 +88,17 @@ impl App {
             tracing::info!("nobody has an account yet; make the first with: {FIRST_ACCOUNT}");
         }
         let (media, handle, events) = consilium_media_net::start(&media_config(config), Identity::generate()?)?;
-        let hooks = Hooks { door: Arc::new(MeetingDoor::new(store.clone())), listeners: Listeners::default() };
+        let mut listeners = Listeners::default();
+        let notices = listeners.listen();
+        let hooks = Hooks { door: Arc::new(MeetingDoor::new(store.clone())), listeners };
         let rooms = Rooms::start(rooms_config(config), hooks, keys.clone(), handle.clone(), events);
         let bells = Bells::default();
         let live = Live::start(store.clone(), rooms.clone(), bells.clone()).await?;
 
         let (http_addr, ops_addr) = (http.address(), ops.address());
         let readiness = Readiness::default();
+        let outward = outward(config, &keys, http_addr)?;
+        let deliveries = Deliveries::start(config, &store, &outward, notices).await?;
         let sources = ops::Sources { media: handle, rooms: rooms.clone() };
         let ops = ops.serve(ops::router(sources, readiness.clone(), store.clone()), OPS_CONNECTIONS_MAX);
         let parts = api::Parts {
@@ -94,11 +108,26 @@ impl App {
             entry,
             bells: bells.clone(),
             sign_in,
+            outward,
         };
         let http = http.serve(routes(rooms.clone(), keys.clone(), api::router(parts)), config.http.connections_max);
         readiness.set(true);
         tracing::info!(http = %http_addr, ops = %ops_addr, version = env!("CARGO_PKG_VERSION"), "the server is ready");
-        Ok(Self { http_addr, ops_addr, keys, entry, http, ops, readiness, rooms, media, live, bells, store })
+        Ok(Self {
+            http_addr,
+            ops_addr,
+            keys,
+            entry,
+            http,
+            ops,
+            readiness,
+            rooms,
+            media,
+            live,
+            bells,
+            store,
+            deliveries,
+        })
     }
 
     pub fn http_addr(&self) -> SocketAddr {
@@ -139,6 +168,7 @@ impl App {
         self.rooms.shutdown().await;
         self.http.shutdown().await;
         self.live.shutdown().await;
+        self.deliveries.shutdown().await;
         self.store.close().await;
         // Joining the workers blocks for as long as one of their rounds.
         tokio::task::spawn_blocking(move || self.media.shutdown()).await?;
@@ -154,6 +184,14 @@ fn routes(rooms: Rooms, keys: Arc<ApiKeys>, api: Router) -> Router {
         .merge(api)
         .merge(assets::router())
         .layer(from_fn(api::security_headers))
+}
+
+fn outward(config: &Config, keys: &ApiKeys, http_addr: SocketAddr) -> Result<Outward, AppError> {
+    let links = Links::new(&config.public_url(http_addr));
+    let organizer = config.mail.from.clone().unwrap_or_else(|| format!("noreply@{}", links.host()));
+    let reach = if config.private_webhooks() { Reach::Private } else { Reach::Public };
+    let vault = Vault::new(keys).ok_or(AppError::NoKeys)?;
+    Ok(Outward { vault, links, organizer, bell: Bell::default(), reach })
 }
 
 fn media_config(config: &Config) -> MediaConfig {

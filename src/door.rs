@@ -3,7 +3,7 @@
 
 use crate::gate;
 use crate::ids::{InvitationId, MeetingId};
-use crate::meetings::admission;
+use crate::meetings::admission::renewed;
 use crate::meetings::lobby::{Decision, Refusal};
 use crate::moment::Moment;
 use crate::store::{Store, StoreError};
@@ -30,11 +30,7 @@ impl MeetingDoor {
         }
         let meeting = self.store.meeting(&meeting).await.map_err(denial)?;
         match gate::decision(&self.store, rooms, &meeting, &invitation, now).await.map_err(denial)? {
-            Decision::Enter => {
-                let now = admission::claims_again(&meeting, &invitation, &claims.name, &claims.attributes);
-                let Claims { name, attributes, video, .. } = now;
-                Ok(Claims { name, attributes, video, ..claims }.with_room_for(meeting.capacity))
-            }
+            Decision::Enter => Ok(renewed(claims, &meeting, &invitation).with_room_for(meeting.capacity)),
             // A token from before they were sent out, or a made one.
             Decision::Wait => Err(Denial::NotAllowed("A host has to let you in. Use your link again.")),
             Decision::Refuse(refusal) => Err(Denial::NotAllowed(reason(refusal))),

@@ -99,6 +99,23 @@ id!(
     SessionId, "ses"
 );
 
+id!(
+    /// An address of somebody's own calendar.
+    FeedId, "feed"
+);
+id!(
+    /// An endpoint that is told what happens. Not secret.
+    WebhookId, "whk"
+);
+id!(
+    /// Something on its way to somebody: a mail, or an event to an endpoint.
+    DeliveryId, "dlv"
+);
+id!(
+    /// What an endpoint is told: the same at each attempt, and to each endpoint.
+    NoticeId, "EV"
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,12 @@
 //! credentials   the API key pair: configured, or generated for development
 //! moment, ids   points in time and identifiers, as they are stored and shown
 //! text          names and titles, in one normal form
+//! calendar      meetings as calendars read them
+//! vault         what is stored and only this server may read
+//! outbox        what is on its way to others, until it has arrived
+//! mail          invitations, changes and cancellations by mail
+//! webhooks      what happens, told to other systems
+//! deliveries    starts and ends those who carry what is in the outbox
 //! door          whom the rooms of scheduled meetings let in
 //! gate          what surrounds who arrives: the time, and who is in the room
 //! meetings      what is scheduled, who is invited, who enters
@@ -23,18 +29,24 @@
 pub mod api;
 pub mod app;
 pub mod assets;
+pub mod calendar;
 pub mod cli;
 pub mod config;
 pub mod credentials;
+pub mod deliveries;
 pub mod door;
 pub mod gate;
 pub mod http;
 pub mod identity;
 pub mod ids;
 pub mod live;
+pub mod mail;
 pub mod meetings;
 pub mod moment;
 pub mod oidc;
 pub mod ops;
+pub mod outbox;
 pub mod store;
 pub mod text;
+pub mod vault;
+pub mod webhooks;

@@ -165,6 +165,7 @@ async fn create(
     }
     let (invitation, link) = asked.into_invitation(&meeting, now)?;
     write.insert_invitation(&invitation).await?;
+    keep_link(&api, &mut write, &link).await?;
     record(&mut write, &caller, "invitation.created", &invitation, now).await?;
     let location = format!("/api/v1/invitations/{}", invitation.id);
     let version = invitation.version;
@@ -259,6 +260,7 @@ async fn revoke(
     invitation.revoked_at = Some(now);
     invitation.version += 1;
     write.update_invitation(&invitation).await?;
+    write.delete_link(&id).await?;
     record(&mut write, &caller, "invitation.revoked", &invitation, now).await?;
     write.commit().await?;
     Ok(StatusCode::NO_CONTENT)
@@ -287,6 +289,7 @@ async fn new_link(
     }
     invitation.version += 1;
     write.update_invitation(&invitation).await?;
+    keep_link(&api, &mut write, &link).await?;
     record(&mut write, &caller, "invitation.link_renewed", &invitation, now).await?;
     write.commit().await?;
     let version = invitation.version;
@@ -298,6 +301,12 @@ async fn allow_change(api: &Api, caller: &Caller, id: &InvitationId) -> Result<(
     may(caller, Action::WriteMeetings)?;
     let invitation = api.store.invitation(id).await?;
     allow(api, caller, Action::ChangeMeeting(&invitation.meeting)).await
+}
+
+/// Sealed, for calendars and mails that must have the link again after the meeting has moved.
+async fn keep_link(api: &Api, write: &mut Write, link: &LinkSecret) -> Result<(), Problem> {
+    let sealed = api.outward.vault.seal_link(link).ok_or(Code::Internal)?;
+    Ok(write.put_link(link.id(), &sealed).await?)
 }
 
 /// The invitation as the caller saw it, if it can still be changed.

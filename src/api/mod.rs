@@ -17,22 +17,27 @@
 //! hosting       what hosts do, one act like another: checked, written, told
 //! participants, room        people in a meeting, and the meeting as it is held
 //! oidc, backchannel     signing in with an identity provider, and a provider's word that somebody signed out
-//! api_keys, meetings, occurrences, invitations, session, users        one file for each resource
+//! api_keys, meetings, occurrences, invitations, session, users, calendars, feeds, mails, webhooks, deliveries
+//!               one file for each resource
 //! ```
 
 mod api_keys;
 mod backchannel;
+mod calendars;
 mod caller;
 mod cookies;
 mod creation;
+mod deliveries;
 mod description;
 mod entry;
 mod extract;
+mod feeds;
 mod headers;
 mod hosting;
 mod invitations;
 mod join;
 mod lobby;
+mod mails;
 mod meetings;
 mod occurrences;
 mod oidc;
@@ -47,12 +52,17 @@ mod session;
 mod sign_in;
 mod users;
 mod version;
+mod webhooks;
 
 pub use headers::security_headers;
 pub use sign_in::SignIn;
 
+use crate::calendar::links::Links;
 use crate::live::bells::Bells;
+use crate::outbox::Bell;
 use crate::store::Store;
+use crate::vault::Vault;
+use crate::webhooks::address::Reach;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
@@ -85,10 +95,23 @@ pub(crate) struct Api {
     /// Sign the tokens of the media side.
     pub(crate) keys: Arc<ApiKeys>,
     pub(crate) entry: Entry,
+    pub(crate) outward: Outward,
     pub(crate) rooms: Rooms,
     pub(crate) bells: Bells,
     sign_in: Arc<SignIn>,
     limits: Arc<caller::Limits>,
+}
+
+/// What handlers need for what leaves the server.
+#[derive(Clone, Debug)]
+pub struct Outward {
+    pub vault: Vault,
+    pub links: Links,
+    /// Whom calendars answer.
+    pub organizer: String,
+    /// Rung for what is to be sent at once.
+    pub bell: Bell,
+    pub reach: Reach,
 }
 
 /// What the API is made of.
@@ -99,12 +122,13 @@ pub struct Parts {
     pub entry: Entry,
     pub bells: Bells,
     pub sign_in: SignIn,
+    pub outward: Outward,
 }
 
 pub fn router(parts: Parts) -> Router {
-    let Parts { store, rooms, keys, entry, bells, sign_in } = parts;
+    let Parts { store, rooms, keys, entry, bells, sign_in, outward } = parts;
     let sign_in = Arc::new(sign_in);
-    let api = Api { store, keys, entry, rooms, bells, sign_in, limits: Arc::default() };
+    let api = Api { store, keys, entry, rooms, bells, outward, sign_in, limits: Arc::default() };
     let (open, open_description) = open_routes().split_for_parts();
     let (known, known_description) = known_routes().split_for_parts();
     let mut description = known_description;
@@ -131,6 +155,7 @@ fn open_routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(join::join))
         .routes(routes!(entry::enter))
+        .routes(routes!(feeds::fetch))
         .merge(lobby::router())
         .merge(session::open_router())
         .merge(oidc::router())
@@ -145,6 +170,11 @@ fn known_routes() -> OpenApiRouter<Api> {
         .merge(invitations::router())
         .merge(room::router())
         .merge(participants::router())
+        .merge(calendars::router())
+        .merge(feeds::router())
+        .merge(mails::router())
+        .merge(webhooks::router())
+        .merge(deliveries::router())
         .merge(api_keys::router())
         .merge(session::router())
         .merge(users::router())

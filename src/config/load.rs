@@ -12,11 +12,22 @@ pub const CONFIG_FILE_VARIABLE: &str = "CONSILIUM_CONFIG";
 /// Separates the levels of a key in an environment variable's name, because keys contain single underscores.
 const LEVEL_SEPARATOR: &str = "__";
 /// Texts, even if they look like a number.
-const TEXT_KEYS: &[&str] = &["data_dir", "api.key", "api.secret", "store.url", "log.filter", "http.public_url"];
+const TEXT_KEYS: &[&str] = &[
+    "data_dir",
+    "api.key",
+    "api.secret",
+    "http.public_url",
+    "store.url",
+    "mail.host",
+    "mail.username",
+    "mail.password",
+    "mail.from",
+    "log.filter",
+];
 /// Lists that an environment variable may give separated by commas.
 const LIST_KEYS: &[&str] = &["media.bind", "media.advertise"];
 /// Values that no message shows.
-const SECRET_KEYS: &[&str] = &["api.secret", "store.url"];
+const SECRET_KEYS: &[&str] = &["api.secret", "store.url", "mail.password"];
 /// The secret that a client of an identity provider has, at the end of its key.
 const CLIENT_SECRET: &str = ".client_secret";
 const BUILT_IN: &str = "built-in default";

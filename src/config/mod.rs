@@ -35,6 +35,8 @@ pub struct Config {
     pub rooms: RoomSettings,
     pub store: StoreConfig,
     pub identity: IdentityConfig,
+    pub mail: MailConfig,
+    pub webhooks: WebhookConfig,
     pub log: LogConfig,
 }
 
@@ -53,7 +55,8 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// Connections served at once; more wait in the kernel's backlog. WebSockets leave this count once upgraded.
     pub connections_max: usize,
-    /// How browsers reach this server: `https://meet.example.org`. Absent: as they call it.
+    /// How people reach this server: `https://meet.example.org`. Absent: browsers, as they call it; links in calendars and mails
+    /// name this host.
     pub public_url: Option<PublicUrl>,
 }
 
@@ -109,6 +112,42 @@ pub struct StoreConfig {
     pub url: Option<Secret>,
     /// Connections to PostgreSQL. SQLite needs no choice.
     pub connections_max: u32,
+}
+
+/// The server that takes our mails. Without a host, none are sent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MailConfig {
+    pub host: Option<String>,
+    pub port: u16,
+    pub tls: MailTls,
+    /// Both or neither.
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+    /// The address that invitations come from, and that calendars answer.
+    pub from: Option<String>,
+    /// Attempts until a mail is given up.
+    pub attempts_max: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MailTls {
+    /// From the first byte (RFC 8314).
+    Tls,
+    /// After a greeting in the clear (RFC 3207); without it, nothing is sent.
+    Starttls,
+    /// For a relay on an inner network.
+    None,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookConfig {
+    /// Whether endpoints may be inside: on private and loopback addresses. Absent: only with development credentials.
+    pub private_addresses: Option<bool>,
+    /// Attempts until an event is given up: 24 are about half a day.
+    pub attempts_max: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -184,6 +223,16 @@ impl Default for Config {
             },
             store: StoreConfig { url: None, connections_max: 10 },
             identity: IdentityConfig::default(),
+            mail: MailConfig {
+                host: None,
+                port: 587,
+                tls: MailTls::Starttls,
+                username: None,
+                password: None,
+                from: None,
+                attempts_max: 24,
+            },
+            webhooks: WebhookConfig { private_addresses: None, attempts_max: 24 },
             log: LogConfig { format: LogFormat::Text, filter: "info".into() },
         }
     }
@@ -211,6 +260,21 @@ impl Config {
 
     pub fn simulate(&self) -> bool {
         self.rooms.simulate.unwrap_or(self.credential_source() == CredentialSource::Development)
+    }
+
+    pub fn private_webhooks(&self) -> bool {
+        self.webhooks.private_addresses.unwrap_or(self.credential_source() == CredentialSource::Development)
+    }
+
+    /// What links begin with, where the pages are served at `address`.
+    pub fn public_url(&self, address: SocketAddr) -> String {
+        match &self.http.public_url {
+            Some(url) => url.origin().to_owned(),
+            None if address.ip().is_loopback() || address.ip().is_unspecified() => {
+                format!("http://localhost:{}", address.port())
+            }
+            None => format!("http://{address}"),
+        }
     }
 
     /// The address that media is bound to, per family.

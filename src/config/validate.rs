@@ -1,6 +1,7 @@
 //! Whether the values fit together. Runs before anything is bound or written.
 
-use super::{Config, CredentialSource};
+use super::{Config, CredentialSource, MailTls};
+use crate::meetings::invitation::Email;
 use std::net::{IpAddr, SocketAddr};
 
 /// RFC 7518 section 3.2: a key for HS256 has at least the length of the hash.
@@ -17,6 +18,9 @@ const BUFFER_BYTES: std::ops::RangeInclusive<usize> = 65_536..=1 << 30;
 /// PostgreSQL allows 100 unless told otherwise, to all servers together.
 const STORE_CONNECTIONS: std::ops::RangeInclusive<u32> = 2..=200;
 
+/// Longer than anybody waits for a mail or an event, at an hour for each attempt.
+const ATTEMPTS: std::ops::RangeInclusive<u32> = 1..=200;
+
 /// Key and reason of everything that is wrong.
 pub(super) fn violations(config: &Config) -> Vec<(String, String)> {
     let mut violations = Vec::new();
@@ -31,6 +35,8 @@ pub(super) fn violations(config: &Config) -> Vec<(String, String)> {
     check_media(config, &mut check);
     check(config.rooms.rooms_max > 0, "rooms.rooms_max", "must be at least 1");
     check_store(config, &mut check);
+    check_mail(config, &mut check);
+    check(ATTEMPTS.contains(&config.webhooks.attempts_max), "webhooks.attempts_max", "must be between 1 and 200");
     check(
         tracing_subscriber::EnvFilter::try_new(&config.log.filter).is_ok(),
         "log.filter",
@@ -71,6 +77,29 @@ fn check_store(config: &Config, check: &mut impl FnMut(bool, &'static str, &str)
     check(STORE_CONNECTIONS.contains(&store.connections_max), "store.connections_max", "must be between 2 and 200");
 }
 
+fn check_mail(config: &Config, check: &mut impl FnMut(bool, &'static str, &str)) {
+    let mail = &config.mail;
+    check(ATTEMPTS.contains(&mail.attempts_max), "mail.attempts_max", "must be between 1 and 200");
+    check(
+        mail.host.as_ref().is_none_or(|host| !host.is_empty() && host.chars().all(|c| c.is_ascii_graphic())),
+        "mail.host",
+        "must be the name or address of a host",
+    );
+    check(mail.from.is_some() || mail.host.is_none(), "mail.from", "must be set, because mail.host is");
+    check(
+        mail.from.as_ref().is_none_or(|from| Email::new(from).is_some()),
+        "mail.from",
+        "must be an e-mail address like mdt@hospital.example",
+    );
+    check(mail.password.is_none() || mail.username.is_some(), "mail.username", "must be set, because mail.password is");
+    check(mail.username.is_none() || mail.password.is_some(), "mail.password", "must be set, because mail.username is");
+    check(
+        mail.tls != MailTls::None || mail.username.is_none(),
+        "mail.tls",
+        "must not be none where there is a password, which everybody on the way could read",
+    );
+}
+
 fn check_listeners(config: &Config, check: &mut impl FnMut(bool, &'static str, &str)) {
     check(
         config.credential_source() == CredentialSource::Configured || config.http.listen.ip().is_loopback(),
@@ -82,6 +111,11 @@ fn check_listeners(config: &Config, check: &mut impl FnMut(bool, &'static str, &
         !overlap(config.http.listen, config.ops.listen),
         "ops.listen",
         "is the address of http.listen; operations need their own",
+    );
+    check(
+        config.http.public_url.is_some() || config.mail.host.is_none(),
+        "http.public_url",
+        "must be set, because mail.host is: links in mails lead there",
     );
     check(config.http.connections_max > 0, "http.connections_max", "must be at least 1");
 }
@@ -122,6 +156,7 @@ fn check_media(config: &Config, check: &mut impl FnMut(bool, &'static str, &str)
     }
 }
 
+/// It stands in lines of calendars and mails.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() != 0
         && one.port() == other.port()

@@ -26,10 +26,15 @@ pub enum Scope {
     #[serde(rename = "users:admin")]
     #[value(name = "users:admin")]
     UsersAdmin,
+    /// Say which systems are told what happens, and look at what they were told.
+    #[serde(rename = "webhooks:admin")]
+    #[value(name = "webhooks:admin")]
+    WebhooksAdmin,
 }
 
 impl Scope {
-    pub const ALL: [Self; 4] = [Self::MeetingsRead, Self::MeetingsWrite, Self::KeysAdmin, Self::UsersAdmin];
+    pub const ALL: [Self; 5] =
+        [Self::MeetingsRead, Self::MeetingsWrite, Self::KeysAdmin, Self::UsersAdmin, Self::WebhooksAdmin];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -37,6 +42,7 @@ impl Scope {
             Self::MeetingsWrite => "meetings:write",
             Self::KeysAdmin => "keys:admin",
             Self::UsersAdmin => "users:admin",
+            Self::WebhooksAdmin => "webhooks:admin",
         }
     }
 
@@ -59,6 +65,7 @@ pub enum Action<'a> {
     RevokeKey,
     /// Make one with these scopes: nobody gives away what they do not have.
     CreateKey(&'a [Scope]),
+    ManageWebhooks,
     /// See what happens in one meeting.
     Attend(&'a MeetingId),
     /// Read who is invited to one meeting, addresses included.
@@ -136,6 +143,7 @@ fn by_scope(scopes: &[Scope], action: Action<'_>) -> Result<(), Refusal> {
         Action::WriteMeetings | Action::ChangeMeeting(_) | Action::Host(_) => needs(Scope::MeetingsWrite),
         Action::Chair(_) => Err(Refusal::NotChair),
         Action::ReadKeys | Action::RevokeKey => needs(Scope::KeysAdmin),
+        Action::ManageWebhooks => needs(Scope::WebhooksAdmin),
         Action::CreateKey(scopes) => {
             needs(Scope::KeysAdmin)?;
             scopes.iter().try_for_each(|scope| needs(*scope))
@@ -159,6 +167,7 @@ fn invitee_may(invitee: &Invitee, action: Action<'_>) -> Result<(), Refusal> {
             return Err(Refusal::MissingScope(Scope::KeysAdmin));
         }
         Action::ReadUsers | Action::AdministerUser(_) => return Err(Refusal::MissingScope(Scope::UsersAdmin)),
+        Action::ManageWebhooks => return Err(Refusal::MissingScope(Scope::WebhooksAdmin)),
     };
     match (*meeting == invitee.meeting, allowed) {
         (false, _) => Err(Refusal::OtherMeeting),
@@ -181,9 +190,9 @@ mod tests {
 
     #[test]
     fn each_action_needs_its_scope_and_no_other_does() {
-        use Scope::{KeysAdmin, MeetingsRead, MeetingsWrite, UsersAdmin};
+        use Scope::{KeysAdmin, MeetingsRead, MeetingsWrite, UsersAdmin, WebhooksAdmin};
         let meeting = MeetingId::new(Moment::from_ms(0));
-        let table: [(Action<'_>, &[&[Scope]]); 15] = [
+        let table: [(Action<'_>, &[&[Scope]]); 16] = [
             (Action::Attend(&meeting), &[&[MeetingsRead], &[MeetingsWrite]]),
             (Action::ReadPeople(&meeting), &[&[MeetingsRead], &[MeetingsWrite]]),
             (Action::Host(&meeting), &[&[MeetingsWrite]]),
@@ -199,6 +208,7 @@ mod tests {
             (Action::AdministerUser(SiteRole::Member), &[&[UsersAdmin]]),
             (Action::AdministerUser(SiteRole::Coordinator), &[&[UsersAdmin, MeetingsRead, MeetingsWrite]]),
             (Action::AdministerUser(SiteRole::Administrator), &[&Scope::ALL]),
+            (Action::ManageWebhooks, &[&[WebhooksAdmin]]),
         ];
         for (action, enough) in table {
             for number in 0..1 << Scope::ALL.len() {
@@ -229,7 +239,13 @@ mod tests {
             for action in [Action::Attend(&other), Action::Host(&other), Action::Chair(&other)] {
                 assert_eq!(may(&caller, action), Err(Refusal::OtherMeeting), "{role:?}");
             }
-            for action in [Action::ReadMeetings, Action::WriteMeetings, Action::ReadKeys, Action::CreateKey(&[])] {
+            for action in [
+                Action::ReadMeetings,
+                Action::WriteMeetings,
+                Action::ReadKeys,
+                Action::CreateKey(&[]),
+                Action::ManageWebhooks,
+            ] {
                 assert!(matches!(may(&caller, action), Err(Refusal::MissingScope(_))), "{role:?}");
             }
         }

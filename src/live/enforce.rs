@@ -4,7 +4,7 @@
 use super::bells::Bells;
 use crate::gate;
 use crate::ids::{InvitationId, MeetingId};
-use crate::meetings::admission::claims_again;
+use crate::meetings::admission::renewed;
 use crate::meetings::lobby::{Decision, Standing};
 use crate::moment::Moment;
 use crate::store::audit::{Detail, NewEntry};
@@ -113,7 +113,7 @@ impl Enforcer {
         }
         let meeting = self.store.meeting(meeting).await?;
         let decision = gate::decision(&self.store, &self.rooms, &meeting, &invitation, now).await?;
-        Ok((decision == Decision::Enter).then(|| claims_again(&meeting, &invitation, &person.name, &person.attributes)))
+        Ok((decision == Decision::Enter).then(|| renewed(given(person), &meeting, &invitation)))
     }
 
     /// Several servers may see the same case begin: what one of them did, the others find done.
@@ -139,6 +139,12 @@ impl Enforcer {
         }
         write.commit().await
     }
+}
+
+/// What the server told others of somebody: as good as what their token said.
+fn given(person: &Person) -> Claims {
+    let (identity, name) = (person.identity.clone(), person.name.clone());
+    Claims { identity, name, attributes: person.attributes.clone(), ..Claims::default() }
 }
 
 #[cfg(test)]

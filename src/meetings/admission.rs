@@ -12,7 +12,8 @@ use std::collections::HashMap;
 
 /// Sources of a microphone and a camera, as tokens name them.
 const FACE_TO_FACE: [&str; 2] = ["camera", "microphone"];
-/// Attributes that say whether somebody is known, and where they belong.
+
+/// Attributes that say who somebody is known to be.
 pub const VERIFIED: &str = "verified";
 const ORGANISATION: &str = "organisation";
 
@@ -88,22 +89,15 @@ pub fn claims(meeting: &Meeting, invitation: &Invitation, verified: Option<&User
     }
 }
 
-/// The same for somebody who came in before: whether they are known, and as whom, was found out then and stays. `name` and
-/// `attributes` are what the server told others of them.
-pub fn claims_again(
-    meeting: &Meeting,
-    invitation: &Invitation,
-    name: &str,
-    attributes: &HashMap<String, String>,
-) -> Claims {
-    let mut claims = claims(meeting, invitation, None);
-    if attributes.get(VERIFIED).is_some_and(|value| value == "true") {
-        name.clone_into(&mut claims.name);
-        for key in [VERIFIED, ORGANISATION] {
-            claims.attributes.extend(attributes.get_key_value(key).map(|(key, value)| (key.clone(), value.clone())));
-        }
+/// What a token that was given before is worth now. Who somebody is known to be was found out when it was given.
+pub fn renewed(given: Claims, meeting: &Meeting, invitation: &Invitation) -> Claims {
+    let Claims { mut name, mut attributes, video, .. } = claims(meeting, invitation, None);
+    let known = [VERIFIED, ORGANISATION].map(|key| given.attributes.get_key_value(key));
+    attributes.extend(known.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
+    if attributes.get(VERIFIED).is_some_and(|verified| verified == "true") {
+        name.clone_from(&given.name);
     }
-    claims
+    Claims { name, attributes, video, ..given }
 }
 
 fn grants(meeting: &Meeting, role: Role) -> VideoGrants {
@@ -182,6 +176,12 @@ mod tests {
         }
     }
 
+    fn user() -> User {
+        let proof =
+            Proof::Provider { provider: ProviderId::new("nhs").unwrap(), subject: ProviderSubject::new("1").unwrap() };
+        User::new(Name::new("Dr Known").unwrap(), SiteRole::Member, proof, Moment::from_ms(1))
+    }
+
     #[test]
     fn who_waits_is_the_policys_choice_and_never_a_host() {
         let enters = |lobby| Role::ALL.into_iter().filter(|role| !must_wait(lobby, *role)).collect::<Vec<_>>();
@@ -218,10 +218,7 @@ mod tests {
 
     #[test]
     fn who_is_signed_in_is_verified_unless_the_link_is_for_somebody_else() {
-        let meeting = meeting(Lobby::Nobody);
-        let proof =
-            Proof::Provider { provider: ProviderId::new("nhs").unwrap(), subject: ProviderSubject::new("1").unwrap() };
-        let user = User::new(Name::new("Dr Known").unwrap(), SiteRole::Member, proof, Moment::from_ms(1));
+        let (meeting, user) = (meeting(Lobby::Nobody), user());
         let with = |email: &str| User { email: Email::new(email), ..user.clone() };
         for (meant, visitor, is_verified) in [
             (None, Some(user.clone()), true),
@@ -235,11 +232,6 @@ mod tests {
             let claims = claims(&meeting, &invitation, verified(&invitation, visitor.as_ref()));
             assert_eq!(claims.attributes["verified"], is_verified.to_string(), "{meant:?}");
             assert_eq!(claims.name, if is_verified { "Dr Known" } else { "Dr One" }, "{meant:?}");
-            // Another role, later: they are who they were.
-            let promoted = Invitation { role: Role::Chair, ..invitation };
-            let again = claims_again(&meeting, &promoted, &claims.name, &claims.attributes);
-            assert_eq!((&again.name, &again.attributes["verified"]), (&claims.name, &claims.attributes["verified"]));
-            assert_eq!(again.attributes["role"], "chair");
         }
     }
 
@@ -250,6 +242,23 @@ mod tests {
             let video = claims(&quiet, &invitation(&quiet, role), None).video;
             assert_eq!(video.may_publish_data(), role.is_host(), "{role:?}");
             assert_eq!(video.can_publish, Some(role != Role::Observer), "{role:?}");
+        }
+    }
+
+    #[test]
+    fn an_old_token_grants_what_the_invitation_says_now_to_whom_it_was_given() {
+        let meeting = meeting(Lobby::Nobody);
+        let before = invitation(&meeting, Role::Chair);
+        let after = Invitation { role: Role::Observer, specialty: None, ..before.clone() };
+        let user = user();
+        for user in [None, Some(&user)] {
+            let given = claims(&meeting, &before, user);
+            let renewed = renewed(given.clone(), &meeting, &after);
+            assert_eq!((&renewed.name, &renewed.identity), (&given.name, &given.identity));
+            assert_eq!(renewed.attributes["verified"], user.is_some().to_string());
+            assert_eq!(renewed.attributes.get("organisation"), given.attributes.get("organisation"));
+            assert_eq!((renewed.attributes["role"].as_str(), renewed.attributes.get("specialty")), ("observer", None));
+            assert!(!renewed.video.may_administer(meeting.id.as_str()));
         }
     }
 

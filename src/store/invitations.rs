@@ -85,6 +85,21 @@ impl Store {
             .await?;
         rows.iter().map(invitation).collect()
     }
+
+    /// Those of an address to meetings that take place and are not over at `from`, newest first.
+    pub async fn invitations_of(&self, email: &Email, from: Moment, limit: i64) -> Result<Vec<Invitation>> {
+        let rows = sqlx::query(concat!(
+            columns!(),
+            " WHERE LOWER(email) = $1 AND revoked_at_ms IS NULL AND meeting_id IN \
+             (SELECT id FROM meetings WHERE status = 'scheduled' AND ends_at_ms > $2) ORDER BY id DESC LIMIT $3"
+        ))
+        .bind(email.as_str().to_ascii_lowercase())
+        .bind(from.ms())
+        .bind(limit)
+        .fetch_all(&mut *self.reader().await?)
+        .await?;
+        rows.iter().map(invitation).collect()
+    }
 }
 
 impl Store {

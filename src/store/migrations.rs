@@ -22,7 +22,8 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "foundation", sql: include_str!("migrations/0001_foundation.sql") },
     Migration { version: 2, name: "meetings", sql: include_str!("migrations/0002_meetings.sql") },
     Migration { version: 3, name: "identity", sql: include_str!("migrations/0003_identity.sql") },
-    Migration { version: 4, name: "lobby", sql: include_str!("migrations/0004_lobby.sql") },
+    Migration { version: 4, name: "delivery", sql: include_str!("migrations/0004_delivery.sql") },
+    Migration { version: 5, name: "lobby", sql: include_str!("migrations/0005_lobby.sql") },
 ];
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

@@ -8,7 +8,10 @@
 //! events        what happened, in order, for whoever tells others of it
 //! audit         who did what: a chain of hashes that shows when a link was changed
 //! backup        copies of the SQLite file, there and back
-//! api_keys, idempotency, meetings, invitations, lobby, users, sessions        one file for each kind of row
+//! readers       how far those who follow the events have come
+//! outbox        what is on its way to others
+//! api_keys, idempotency, meetings, invitations, lobby, links, feeds, mailed, webhooks, users, sessions
+//!               one file for each kind of row
 //! ```
 //!
 //! Portable SQL: identifiers are texts, times are milliseconds since the Unix epoch, truth is 0 or 1, whole numbers are
@@ -20,13 +23,19 @@ mod backup;
 mod connection;
 mod error;
 pub mod events;
+pub mod feeds;
 pub mod idempotency;
 pub mod invitations;
+pub mod links;
 pub mod lobby;
+pub mod mailed;
 pub mod meetings;
 mod migrations;
+pub mod outbox;
+pub mod readers;
 pub mod sessions;
 pub mod users;
+pub mod webhooks;
 mod write;
 
 pub use backup::{BackupError, restore};

@@ -1,90 +1,16 @@
 //! Names stay where they belong: words that nothing else contains go into every field of text, and then everything that
 //! leaves the store and the answers is searched for them.
 
-use crate::harness::{Answer, Request};
+use crate::harness::{Answer, Request, wait_until};
+use crate::mailbox::{Mailbox, Mood};
+use crate::process::{Folder, Process, api_key};
+use crate::receiver::Receiver;
 use consilium::store::{Place, Store};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
 /// In every name, in whatever spelling it is told.
 const SENTINEL: &str = "wombat";
-
-/// The program as it is installed, with everything in its log that can be there.
-struct Process {
-    child: Child,
-    log: Receiver<String>,
-    seen: Vec<String>,
-    folder: PathBuf,
-    http: SocketAddr,
-    ops: SocketAddr,
-}
-
-impl Process {
-    fn start() -> Self {
-        let folder = std::env::temp_dir().join(format!("consilium-sentinels-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder).unwrap();
-        let mut child = program(&folder)
-            .args(["--http-listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--udp-port", "0"])
-            .args(["--workers", "1", "--log", "trace"])
-            .env("CONSILIUM_LOG__FORMAT", "json")
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (sender, log) = channel();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        // Ends with the process.
-        std::thread::spawn(move || lines.map_while(Result::ok).all(|line| sender.send(line).is_ok()));
-        let mut seen = Vec::new();
-        let (http, ops) = loop {
-            let line = log.recv_timeout(Duration::from_secs(30)).expect("the server gets ready");
-            seen.push(line);
-            let line: Value = serde_json::from_str(seen.last().unwrap()).unwrap();
-            let fields = &line["fields"];
-            if fields["message"] == "the server is ready" {
-                let address = |name: &str| fields[name].as_str().unwrap().parse().unwrap();
-                break (address("http"), address("ops"));
-            }
-        };
-        Self { child, log, seen, folder, http, ops }
-    }
-
-    async fn json(&self, method: &str, path: &str, body: &Value, key: &str, status: u16) -> Answer {
-        let answer = Request::json(method, path, body).header("If-Match", "*").bearer(key).send(self.http).await;
-        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
-        answer
-    }
-
-    /// The whole log, of a server that has ended.
-    fn stop(mut self) -> Vec<String> {
-        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
-        assert!(self.child.wait().unwrap().success());
-        self.seen.extend(self.log.iter());
-        std::mem::take(&mut self.seen)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It has ended already, unless the test failed.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-fn program(folder: &PathBuf) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_consilium"));
-    command.current_dir(folder).env_clear().stdin(Stdio::null());
-    command
-}
 
 fn named(field: &str) -> String {
     format!("Wombat {field}")
@@ -93,7 +19,7 @@ fn named(field: &str) -> String {
 fn meeting() -> Value {
     json!({
         "title": named("title"),
-        "start": "2026-12-01T08:30:00",
+        "start": "2098-12-02T08:30:00",
         "time_zone": "Europe/London",
         "duration_minutes": 60,
         "recurrence": "FREQ=WEEKLY;BYDAY=TU",
@@ -149,7 +75,7 @@ async fn tell_names(server: &Process, key: &str) -> Vec<String> {
     }
 
     let enter = "/api/v1/join/invitation";
-    let secret = |made: &Answer| made.json()["link_secret"].as_str().unwrap().to_owned();
+    let secret = |made: &Answer| secret_of(made, "link_secret");
     let entered = server.json("POST", enter, &json!({"link_secret": secret(&chair)}), "", 200).await;
     let early = server.json("POST", enter, &json!({"link_secret": secret(&guest)}), "", 409).await;
     assert_eq!(early.problem(), "meeting_not_open");
@@ -166,7 +92,7 @@ async fn tell_names(server: &Process, key: &str) -> Vec<String> {
         assert!(String::from_utf8_lossy(&joined).to_lowercase().contains(SENTINEL), "the name is in the room");
         socket.close(None).await.unwrap();
     }
-    server.json("DELETE", &format!("{one}/occurrences/2026-12-08T08:30:00"), &json!(null), key, 204).await;
+    server.json("DELETE", &format!("{one}/occurrences/2098-12-09T08:30:00"), &json!(null), key, 204).await;
     server.json("DELETE", guest.header("location"), &json!(null), key, 204).await;
     server.json("DELETE", &one, &json!(null), key, 200).await;
     let [chair_token, visitor_token] = tokens;
@@ -190,6 +116,10 @@ async fn knock_and_hear_no(server: &Process, key: &str, enter: &str) -> String {
     ticket
 }
 
+fn secret_of(made: &Answer, field: &str) -> String {
+    made.json()[field].as_str().unwrap().to_owned()
+}
+
 fn assert_silent(what: &str, text: &str, secrets: &[String]) {
     assert!(!text.to_lowercase().contains(SENTINEL), "a name is in {what}: {text}");
     assert!(!secrets.iter().any(|secret| text.contains(secret.as_str())), "a secret is in {what}: {text}");
@@ -197,17 +127,59 @@ fn assert_silent(what: &str, text: &str, secrets: &[String]) {
 
 #[tokio::test]
 async fn names_and_secrets_are_in_no_log_line_metric_event_or_audit_entry() {
-    let server = Process::start();
-    let create = ["api-key", "create", "--name", "Wombat key", "--scope", "meetings:write"];
-    let made = program(&server.folder).args(create).output().unwrap();
-    let key = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+    let folder = Folder::new("sentinels");
+    let (mailbox, receiver) = (Mailbox::start(Mood::Takes).await, Receiver::start(&[500, 200]).await);
+    let (mail_host, mail_port) = (mailbox.address.ip().to_string(), mailbox.address.port().to_string());
+    let environment = [
+        ("CONSILIUM_HTTP__PUBLIC_URL", "https://meet.example.org"),
+        ("CONSILIUM_MAIL__HOST", mail_host.as_str()),
+        ("CONSILIUM_MAIL__PORT", mail_port.as_str()),
+        ("CONSILIUM_MAIL__TLS", "none"),
+        ("CONSILIUM_MAIL__FROM", "mdt@hospital.example"),
+    ];
+    let server = Process::start(&folder.0, &environment);
+    let key = api_key(&folder.0, "Wombat key", &["meetings:write", "webhooks:admin"]);
+    let hook = json!({"url": format!("{}?token=wombat", receiver.url())});
+    let hook = server.json("POST", "/api/v1/webhooks", &hook, &key, 201).await.json();
+    let feed = json!({"email": "wombat@example.org"});
+    let feed = server.json("POST", "/api/v1/calendar-feeds", &feed, &key, 201).await.json();
     let mut secrets = tell_names(&server, &key).await;
-    secrets.push(key);
+    let address = feed["url"].as_str().unwrap();
+    let fetched = Request::get(address.split_once(".org").unwrap().1).send(server.http).await;
+    assert_eq!(fetched.status, 200, "{}", fetched.text());
+    // Both doors out of the server: the names are in mails, and nowhere else.
+    let told = async || {
+        let kinds: Vec<_> = receiver.taken().iter().map(|one| one.body()["event"].clone()).collect();
+        ["meeting.cancelled", "room_started", "participant_connection_aborted"]
+            .iter()
+            .all(|kind| kinds.contains(&json!(kind)))
+    };
+    let mailed = async || mailbox.mails().iter().any(|mail| mail.calendar().contains("METHOD:CANCEL"));
+    wait_until(async || told().await && mailed().await, async || "not everything was told".into()).await;
+    assert!(
+        mailbox.mails().iter().any(|mail| mail.text.to_lowercase().contains(SENTINEL)),
+        "the names are in the mail"
+    );
+    // A refusal that repeats the address is not repeated.
+    mailbox.set(Mood::Refuses(550));
+    let again = server.json("POST", "/api/v1/meetings", &meeting(), &key, 201).await;
+    let invitations = format!("{}/invitations", again.header("location"));
+    let late = server.json("POST", &invitations, &person("core"), &key, 201).await;
+    let dead = async || server.json("GET", "/api/v1/mails?state=dead", &json!(null), &key, 200).await;
+    wait_until(async || dead().await.json()["items"] != json!([]), async || "no dead letter".into()).await;
+    secrets.extend([key.clone(), secret_of(&late, "link_secret")]);
+    assert_silent("a dead letter", dead().await.text(), &secrets);
+    secrets.push(address.split('/').nth_back(1).unwrap().split_once('.').unwrap().1.to_owned());
+    secrets.push(hook["secret"].as_str().unwrap().to_owned());
+    assert!(secrets.iter().all(|secret| secret.len() > 20), "{secrets:?}");
+    for one in receiver.received() {
+        assert_silent("a webhook", &String::from_utf8_lossy(&one.bytes), &secrets);
+    }
 
     let metrics = Request::get("/metrics").send(server.ops).await;
     assert!(metrics.text().contains("consilium_"), "{}", metrics.text());
     assert_silent("a metric", metrics.text(), &secrets);
-    let store = Store::open(&Place::Sqlite { data_dir: server.folder.join("data") }).await.unwrap();
+    let store = Store::open(&Place::Sqlite { data_dir: folder.0.join("data") }).await.unwrap();
     let (events, audit) = (store.events_after(0, 500).await.unwrap(), store.audit_after(0).await.unwrap());
     for kind in ["meeting.created", "meeting.updated", "meeting.occurrence_cancelled", "meeting.cancelled"]
         .into_iter()

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Clients that we did not write, against a real server: the Python and Node SDKs, Chromium with our page, schemathesis, and an
-# identity provider.
+# Clients that we did not write, against a real server: the Python and Node SDKs, Chromium with our page, schemathesis, an
+# identity provider, and programs for calendars and mail.
 #
-#   tests/interop/run.sh [python|node|rest|oidc ...]     all suites if none is named
+#   tests/interop/run.sh [python|node|rest|calendar|oidc ...]     all suites if none is named
 #
 # Builds nothing: CONSILIUM_BIN names the server (default target/debug/consilium), with the web pages built before it.
 # Each suite gets a server of its own, on free ports, with an empty data directory; the server's log stays in
@@ -15,6 +15,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 venv=$root/tests/.venv
 rest_venv=$root/tests/.venv-rest
+calendar_venv=$root/tests/.venv-calendar
 artifacts=$root/tests/artifacts/interop
 
 INTEROP_SERVER=$(realpath "${CONSILIUM_BIN:-$root/target/debug/consilium}")
@@ -24,6 +25,8 @@ export -n CONSILIUM_BIN
 CONSILIUM_API_KEY=interop-$RANDOM
 CONSILIUM_API_SECRET=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
 export INTEROP_SERVER CONSILIUM_API_KEY CONSILIUM_API_SECRET
+# Receivers of webhooks are on this host.
+export CONSILIUM_WEBHOOKS__PRIVATE_ADDRESSES=true
 
 START_SECONDS=30
 STOP_SECONDS=15
@@ -82,13 +85,14 @@ identity_provider() { # PORT-OF-SERVER PORT-OF-PROVIDER
 }
 
 start_server() { # SUITE
-  local http ops udp provider deadline
+  local http ops udp provider deadline environment
   read -r http ops udp provider < <(free_ports)
   [[ $1 != oidc ]] || identity_provider "$http" "$provider"
   data=$(mktemp -d)
   log=$artifacts/$1-server.log
-  export INTEROP_HTTP=http://127.0.0.1:$http INTEROP_OPS=http://127.0.0.1:$ops
-  "$INTEROP_SERVER" serve --data-dir "$data" --http-listen "127.0.0.1:$http" --ops-listen "127.0.0.1:$ops" \
+  export INTEROP_HTTP=http://127.0.0.1:$http INTEROP_OPS=http://127.0.0.1:$ops INTEROP_DATA=$data
+  read -ra environment < <(suite_environment "$1") || true
+  env "${environment[@]}" "$INTEROP_SERVER" serve --data-dir "$data" --http-listen "127.0.0.1:$http" --ops-listen "127.0.0.1:$ops" \
     --media-bind 127.0.0.1 --udp-port "$udp" --workers 1 --open-rooms "$open_rooms" \
     --log "${INTEROP_LOG:-info}" >"$log" 2>&1 &
   server_pid=$!
@@ -163,7 +167,7 @@ run_node() { # FOLDER
 rest_api_keys() {
   for ((number = 0; number < REST_KEYS; number++)); do
     "$INTEROP_SERVER" api-key create --data-dir "$data" --name "schemathesis $number" \
-      --scope meetings:read --scope meetings:write --scope keys:admin --scope users:admin
+      --scope meetings:read --scope meetings:write --scope keys:admin --scope users:admin --scope webhooks:admin
   done
 }
 
@@ -182,10 +186,33 @@ suite_rest() {
   return "$status"
 }
 
+# What the server is configured with beside what every suite has, one word for each variable.
+suite_environment() { # SUITE
+  case $1 in
+    # The mail server comes with the tests.
+    calendar)
+      echo CONSILIUM_HTTP__PUBLIC_URL=https://meet.example.org CONSILIUM_MAIL__FROM=mdt@hospital.example \
+        CONSILIUM_MAIL__HOST=127.0.0.1 CONSILIUM_MAIL__PORT="$INTEROP_MAIL_PORT" CONSILIUM_MAIL__TLS=none
+      ;;
+    # Nothing is taken, so that there are dead letters to ask about.
+    rest)
+      echo CONSILIUM_HTTP__PUBLIC_URL=https://meet.example.org CONSILIUM_MAIL__FROM=mdt@hospital.example \
+        CONSILIUM_MAIL__HOST=127.0.0.1 CONSILIUM_MAIL__PORT=9 CONSILIUM_MAIL__TLS=none \
+        CONSILIUM_MAIL__ATTEMPTS_MAX=1 CONSILIUM_WEBHOOKS__ATTEMPTS_MAX=1
+      ;;
+  esac
+}
+
+suite_calendar() {
+  INTEROP_API_KEY=$("$INTEROP_SERVER" api-key create --data-dir "$data" --name calendars --scope meetings:write)
+  export INTEROP_API_KEY
+  (cd "$here/calendar" && PYTHONDONTWRITEBYTECODE=1 "$calendar_venv/bin/python" -m pytest)
+}
+
 [[ -x $INTEROP_SERVER ]] || { say "there is no server at $INTEROP_SERVER"; exit 2; }
 mkdir -p "$artifacts"
 suites=("$@")
-((${#suites[@]})) || suites=(python node rest oidc)
+((${#suites[@]})) || suites=(python node rest calendar oidc)
 
 prepare() { # SUITE
   case $1 in
@@ -194,6 +221,11 @@ prepare() { # SUITE
     node) prepare_node "$here" ;;
     oidc) prepare_node "$here/oidc" ;;
     rest) prepare_python rest "$rest_venv" ;;
+    calendar)
+      prepare_python calendar "$calendar_venv"
+      read -r INTEROP_MAIL_PORT _ < <(free_ports)
+      export INTEROP_MAIL_PORT
+      ;;
     *) say "there is no suite $1"; exit 2 ;;
   esac
 }

@@ -8,6 +8,7 @@
 //! entry     joining and resuming
 //! door      whom the application lets in
 //! notices   what the application is told
+//! webhook   the same for other systems, without names
 //! verbs     the server API, without HTTP
 //! people    what the application does in a room
 //! ```
@@ -21,6 +22,7 @@ mod notices;
 mod people;
 mod task;
 mod verbs;
+mod webhook;
 
 pub use crate::room::{Person, PersonTrack, Refusal};
 pub use config::RoomsConfig;

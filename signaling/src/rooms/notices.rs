@@ -40,9 +40,9 @@ impl NoticeKind {
 pub struct Notice {
     kind: NoticeKind,
     unix_ms: i64,
-    room: livekit_protocol::Room,
-    participant: Option<ParticipantInfo>,
-    track: Option<TrackInfo>,
+    pub(super) room: livekit_protocol::Room,
+    pub(super) participant: Option<ParticipantInfo>,
+    pub(super) track: Option<TrackInfo>,
 }
 
 impl Notice {

@@ -29,10 +29,20 @@ export async function joinToken(room, identity, { grants = {}, ...options } = {}
   return token.toJwt();
 }
 
+async function run(...words) {
+  const { stdout } = await promisify(execFile)(fromEnvironment('INTEROP_SERVER'), words);
+  return stdout.trim();
+}
+
 /** What `consilium token ...` prints. */
 export async function commandLineToken(...flags) {
-  const { stdout } = await promisify(execFile)(fromEnvironment('INTEROP_SERVER'), ['token', ...flags]);
-  return stdout.trim();
+  return run('token', ...flags);
+}
+
+/** A key of the REST API. */
+export async function restKey(...scopes) {
+  const flags = scopes.flatMap((scope) => ['--scope', scope]);
+  return run('api-key', 'create', '--data-dir', fromEnvironment('INTEROP_DATA'), '--name', 'interop', ...flags);
 }
 
 /** A Twirp call with exactly this token and body, for what the SDK would not send. */

@@ -54,8 +54,29 @@ def _waiting():
     return {"id": meeting, "invitation": invitation}
 
 
+def _fresh_feed():
+    return {"id": objects.feed()[0]}
+
+
+def _fresh_webhook():
+    return {"id": objects.fresh_webhook()}
+
+
 # What is changed is made for the case alone.
 PLACES = {
+    "get_meeting_calendar": lambda: {"id": kept.meeting},
+    "get_invitation_calendar": lambda: {"id": kept.invitation},
+    "get_calendar_feed": lambda: {"id": kept.feed},
+    "fetch_calendar_feed": lambda: {"secret": kept.feed_secret},
+    "get_webhook": lambda: {"id": kept.webhook},
+    "list_deliveries": lambda: {"id": kept.webhook},
+    "redeliver": lambda: {"id": kept.webhook, "delivery": kept.delivery},
+    "get_mail": lambda: {"id": kept.mail},
+    "retry_mail": lambda: {"id": kept.mail},
+    "revoke_calendar_feed": _fresh_feed,
+    "update_webhook": _fresh_webhook,
+    "delete_webhook": _fresh_webhook,
+    "renew_webhook_secret": _fresh_webhook,
     "get_meeting": lambda: {"id": kept.meeting},
     "list_occurrences": lambda: {"id": kept.meeting},
     "list_invitations": lambda: {"id": kept.meeting},
@@ -108,6 +129,7 @@ OVER = {
     "admit_all": {"id": kept.cancelled},
     "deny": {"id": kept.meeting, "invitation": kept.invitation},
     "admit": {"id": kept.meeting, "invitation": kept.invitation},
+    "revoke_calendar_feed": {"id": kept.revoked_feed},
 }
 
 # What no schema says: fields of bodies, by name.
@@ -126,6 +148,8 @@ VALUES = {
     "room": ["first-meeting", "Ärzte.2"],
     "link_secret": [*kept.links, kept.early_link, kept.cancelled_link],
     "message": ["Your case is at ten.", "Ein Moment noch"],
+    "url": [objects.NOWHERE, "https://hooks.example.org/a?b=c"],
+    "kinds": [["nothing.happened"], ["nothing.*"]],
 }
 
 

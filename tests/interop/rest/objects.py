@@ -3,6 +3,7 @@
 import datetime
 import itertools
 import os
+import time
 
 import requests
 
@@ -13,8 +14,15 @@ START = "2027-01-05T08:30:00"
 WINDOW = {"from": "2027-01-01T00:00:00Z", "to": "2027-06-01T00:00:00Z"}
 REQUEST_SECONDS = 10
 LINKS = 8
+# Nothing listens there, and the server tries once: what is sent becomes a dead letter.
+NOWHERE = "http://127.0.0.1:9/"
+DEAD_SECONDS = 20
+
+# Made first, for as long as the run lasts.
+KEPT_WEBHOOKS = 1
 
 _turns = itertools.cycle(KEYS)
+_numbers = itertools.count()
 _session = requests.Session()
 
 
@@ -103,6 +111,37 @@ def moved_and_cancelled():
     return made
 
 
+def feed():
+    """The id, and the secret in the address."""
+    made = _ask("POST", "/api/v1/calendar-feeds", {"email": f"feed{next(_numbers)}@example.org"})
+    return made["id"], made["url"].split("/")[-2]
+
+
+def webhook():
+    """It wants nothing that happens here, so that the others' requests cost no deliveries."""
+    return _ask("POST", "/api/v1/webhooks", {"url": NOWHERE, "kinds": ["nothing.happened"]})["id"]
+
+
+def fresh_webhook():
+    """One that may be taken away: there is room for only so many."""
+    for spare in _ask("GET", "/api/v1/webhooks?limit=200")["items"][KEPT_WEBHOOKS:]:
+        _session.delete(
+            f"{BASE}/api/v1/webhooks/{spare['id']}",
+            headers={"Authorization": authorization(), "If-Match": "*"},
+            timeout=REQUEST_SECONDS,
+        )
+    return webhook()
+
+
+def _dead(path):
+    deadline = time.monotonic() + DEAD_SECONDS
+    while not (letters := _ask("GET", f"{path}?state=dead")["items"]):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{path} has no dead letter")
+        time.sleep(0.1)
+    return letters[0]["id"]
+
+
 class Kept:
     """Objects that are only read, made once."""
 
@@ -118,6 +157,13 @@ class Kept:
         _, self.cancelled_link = invitation(self.cancelled)
         self.revoked_invitation, _ = invitation(self.meeting)
         self.revoked_key = api_key()
+        self.feed, self.feed_secret = feed()
+        self.revoked_feed, _ = feed()
+        # Of nothing else, for each of these is a delivery.
+        self.webhook = _ask("POST", "/api/v1/webhooks", {"url": NOWHERE, "kinds": ["meeting.cancelled"]})["id"]
         over = [f"meetings/{self.cancelled}", f"invitations/{self.revoked_invitation}", f"api-keys/{self.revoked_key}"]
+        over.append(f"calendar-feeds/{self.revoked_feed}")
         for path in over:
             _ask("DELETE", f"/api/v1/{path}", headers={"If-Match": "*"})
+        self.delivery = _dead(f"/api/v1/webhooks/{self.webhook}/deliveries")
+        self.mail = _dead("/api/v1/mails")
