@@ -9,6 +9,8 @@ use crate::deliveries::{Deliveries, DeliveryError};
 use crate::door::MeetingDoor;
 use crate::http::{HttpServer, ListenError, Listener};
 use crate::hub::{self, HubTask};
+use crate::live::Live;
+use crate::live::bells::Bells;
 use crate::oidc::ProvidersError;
 use crate::ops::{self, Readiness};
 use crate::outbox::Bell;
@@ -72,6 +74,8 @@ pub struct App {
     hub: HubTask,
     retention: RetentionTask,
     media: MediaServer,
+    live: Live,
+    bells: Bells,
     store: Store,
     deliveries: Deliveries,
 }
@@ -98,6 +102,8 @@ impl App {
         let settings = RecorderSettings { grace: config.departure_timeout() };
         let recorder = Recorder::start(store.clone(), heard_by_recorder, settings);
         let retention = RetentionTask::start(store.clone(), config.retention);
+        let bells = Bells::default();
+        let live = Live::start(store.clone(), rooms.clone(), bells.clone()).await?;
 
         let (http_addr, ops_addr) = (http.address(), ops.address());
         let readiness = Readiness::default();
@@ -105,8 +111,17 @@ impl App {
         let deliveries = Deliveries::start(config, &store, &outward, heard_by_deliveries).await?;
         let sources = ops::Sources { media: handle, rooms: rooms.clone(), outbox: deliveries.figures() };
         let ops = ops.serve(ops::router(sources, readiness.clone(), store.clone()), OPS_CONNECTIONS_MAX);
-        let api = api::router(store.clone(), keys.clone(), entry, sign_in, outward, hub);
-        let http = http.serve(routes(rooms.clone(), keys.clone(), api), config.http.connections_max);
+        let parts = api::Parts {
+            store: store.clone(),
+            rooms: rooms.clone(),
+            keys: keys.clone(),
+            entry,
+            bells: bells.clone(),
+            hub,
+            sign_in,
+            outward,
+        };
+        let http = http.serve(routes(rooms.clone(), keys.clone(), api::router(parts)), config.http.connections_max);
         readiness.set(true);
         tracing::info!(http = %http_addr, ops = %ops_addr, version = env!("CARGO_PKG_VERSION"), "the server is ready");
         Ok(Self {
@@ -122,6 +137,8 @@ impl App {
             hub: hub_task,
             retention,
             media,
+            live,
+            bells,
             store,
             deliveries,
         })
@@ -137,6 +154,10 @@ impl App {
 
     pub fn keys(&self) -> &ApiKeys {
         &self.keys
+    }
+
+    pub fn rooms(&self) -> &Rooms {
+        &self.rooms
     }
 
     pub fn store(&self) -> &Store {
@@ -157,10 +178,12 @@ impl App {
     /// Says goodbye to every participant, then stops media, then the listeners. Probes answer until the end.
     pub async fn shutdown(self) -> Result<(), AppError> {
         self.readiness.set(false);
+        self.bells.close();
         self.rooms.shutdown().await;
         // Whoever listens to events would hold the listener up.
         self.hub.stop().await;
         self.http.shutdown().await;
+        self.live.shutdown().await;
         self.recorder.stop().await;
         self.retention.stop().await;
         self.deliveries.shutdown().await;

@@ -13,7 +13,9 @@
 //! webhooks      what happens, told to other systems
 //! deliveries    starts and ends those who carry what is in the outbox
 //! door          whom the rooms of scheduled meetings let in
+//! gate          what surrounds who arrives: the time, and who is in the room
 //! meetings      what is scheduled, who is invited, who enters
+//! live          what happens in meetings, brought into their rooms
 //! mdt           cases and outcomes, attendance, quorum, reports
 //! proceedings   what happens while a meeting takes place, written down
 //! retention     how long what is kept, and the task that removes what is over
@@ -37,10 +39,12 @@ pub mod config;
 pub mod credentials;
 pub mod deliveries;
 pub mod door;
+pub mod gate;
 pub mod http;
 pub mod hub;
 pub mod identity;
 pub mod ids;
+pub mod live;
 pub mod mail;
 pub mod mdt;
 pub mod meetings;

@@ -192,6 +192,12 @@ impl Claims {
         Ok(&self.video.room)
     }
 
+    /// For a room that does not exist yet: it takes so many people.
+    pub fn with_room_for(self, max_participants: u32) -> Self {
+        let config = self.room_config.unwrap_or_default();
+        Self { room_config: Some(Box::new(RoomConfiguration { max_participants, ..*config })), ..self }
+    }
+
     fn check_times(&self, now: SystemTime) -> Result<(), TokenError> {
         let now = unix_seconds(now);
         let leeway = CLOCK_LEEWAY.as_secs();

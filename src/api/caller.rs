@@ -28,15 +28,23 @@ const USER_SEAL_CONTEXT: &str = "consilium seals an answer for a user";
 /// Requests of an address that prove nothing: typing errors, not attempts.
 const STRANGER_POLICY: Policy = Policy { name: "address", quota: 60, window: Duration::from_secs(60) };
 
+/// How often one link may be used: reloads and lost connections, not a hammer. Each use takes the write lock.
+const LINK_POLICY: Policy = Policy { name: "link", quota: 30, window: Duration::from_secs(60) };
+
 pub(super) struct Limits {
     /// By the name of the subject.
     callers: Limiter<String>,
+    links: Limiter<InvitationId>,
     strangers: Limiter<IpAddr>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { callers: Limiter::new(CALLER_POLICY), strangers: Limiter::new(STRANGER_POLICY) }
+        Self {
+            callers: Limiter::new(CALLER_POLICY),
+            links: Limiter::new(LINK_POLICY),
+            strangers: Limiter::new(STRANGER_POLICY),
+        }
     }
 }
 
@@ -65,9 +73,18 @@ fn stranger(api: &Api, request: &Request) -> Response {
     refuse(api, address, Code::Unauthenticated.into())
 }
 
-/// Within the rate of somebody who needs no key, but is known by `name`.
+/// Within the rate of somebody who has no key but is known by `name`.
 pub(super) fn keep_pace(api: &Api, name: &str) -> Result<(), Problem> {
     let verdict = api.limits.callers.take(&name.to_owned(), Instant::now());
+    match verdict.is_allowed {
+        true => Ok(()),
+        false => Err(Problem::new(Code::TooManyRequests).retry_after(verdict.reset_seconds)),
+    }
+}
+
+/// Whether a good link may be used now.
+pub(super) fn check_link_rate(api: &Api, invitation: &InvitationId) -> Result<(), Problem> {
+    let verdict = api.limits.links.take(invitation, Instant::now());
     match verdict.is_allowed {
         true => Ok(()),
         false => Err(Problem::new(Code::TooManyRequests).retry_after(verdict.reset_seconds)),
@@ -198,7 +215,7 @@ pub(super) async fn again(api: &Api, caller: &Caller) -> Result<Option<Caller>, 
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }

@@ -2,22 +2,26 @@
 //! admit first.
 
 use super::Api;
-use super::caller::slow_down;
+use super::caller::{check_link_rate, slow_down};
 use super::extract::Json;
 use super::problem::{Code, Problem, ProblemBody};
+use crate::gate::Surroundings;
 use crate::identity::account::User;
 use crate::ids::MeetingId;
-use crate::meetings::admission::{Admission, admission, claims, token_ttl, verified};
+use crate::meetings::admission::{claims, token_ttl, verified};
 use crate::meetings::invitation::{Invitation, LinkRefusal, LinkSecret, Role};
+use crate::meetings::lobby::{Decision, Gathering, Place, Refusal, Standing, Ticket};
 use crate::meetings::meeting::Meeting;
 use crate::moment::Moment;
-use crate::store::StoreError;
 use crate::store::audit::{Detail, NewEntry};
+use crate::store::events::NewEvent;
+use crate::store::{StoreError, Write};
 use crate::text::Name;
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
@@ -51,12 +55,14 @@ pub(super) struct Entered {
 pub(super) struct Waiting {
     /// Always `waiting`.
     status: &'static str,
+    /// Asks at `/api/v1/lobby` what becomes of it, as `Authorization: Bearer …`.
+    ticket: String,
     meeting: MeetingId,
     title: Name,
     role: Role,
 }
 
-/// Enter a meeting with the secret of an invitation's link.
+/// Enter a meeting with the secret of an invitation's link, or knock at its door.
 #[utoipa::path(post, path = "/api/v1/join/invitation", operation_id = "enter_by_invitation", tag = "Joining", request_body = EntryRequest, security(()),
     responses((status = 200, body = Entered), (status = 202, body = Waiting), (status = 403, body = ProblemBody),
         (status = 409, body = ProblemBody)))]
@@ -88,23 +94,38 @@ async fn admit(api: &Api, headers: &HeaderMap, secret: &str) -> Result<Response,
         LinkRefusal::Expired => Code::LinkExpired,
         LinkRefusal::Revoked => Code::LinkInvalid,
     })?;
+    check_link_rate(api, &invitation.id)?;
     let meeting = api.store.meeting(&invitation.meeting).await?;
-    match admission(&meeting, invitation.role) {
-        Admission::Cancelled => Err(Code::MeetingCancelled.into()),
-        Admission::Wait => {
+    let surroundings = Surroundings::look(&api.store, &api.rooms, &meeting, &invitation.id, now).await?;
+    let visitor = api.sign_in.visitor(api, headers).await?;
+    let mut write = api.store.write().await?;
+    let place = write.place(&invitation.id).await?;
+    let gathering = write.gathering(&meeting.id).await?;
+    match surroundings.decide(&meeting, invitation.role, place.as_ref(), gathering.as_ref(), now) {
+        Decision::Refuse(refusal) => Err(code(refusal).into()),
+        Decision::Wait => {
+            let ticket = knock(&mut write, &invitation, place, now).await?;
+            write.commit().await?;
             let Meeting { id: meeting, title, .. } = meeting;
-            let waiting = Waiting { status: "waiting", meeting, title, role: invitation.role };
+            let ticket = ticket.expose();
+            let waiting = Waiting { status: "waiting", ticket, meeting, title, role: invitation.role };
             Ok((StatusCode::ACCEPTED, axum::Json(waiting)).into_response())
         }
-        Admission::Enter => {
-            let visitor = api.sign_in.visitor(api, headers).await?;
+        // Hosts get their token all the same: with it they can make room.
+        Decision::Enter if surroundings.is_full(&meeting) && !invitation.role.is_host() => {
+            Err(Code::MeetingFull.into())
+        }
+        Decision::Enter => {
             let user = verified(&invitation, visitor.as_ref());
-            let claims = claims(&meeting, &invitation, user);
-            let token = api.keys.sign(&claims, SystemTime::now(), token_ttl(&invitation, now)).map_err(|error| {
-                tracing::error!(%error, "the token of an invitation was not signed");
-                Code::Internal
-            })?;
-            audit_entry(api, &invitation, user, now).await?;
+            let token = token(api, &meeting, &invitation, user, now)?;
+            if let Some(gathering) =
+                gathering.filter(|gathering| invitation.role.is_host() && gathering.ended_at.is_some())
+            {
+                // A host who comes back begins anew.
+                write.put_gathering(&Gathering::new(gathering.meeting, now)).await?;
+            }
+            audit_entry(&mut write, &invitation, user, now).await?;
+            write.commit().await?;
             let Meeting { id: meeting, title, .. } = meeting;
             let name = user.map_or(invitation.name, |user| user.name.clone());
             let entered = Entered { token, meeting, title, name, role: invitation.role, is_verified: user.is_some() };
@@ -113,14 +134,81 @@ async fn admit(api: &Api, headers: &HeaderMap, secret: &str) -> Result<Response,
     }
 }
 
+/// What opens the room for this person.
+pub(super) fn token(
+    api: &Api,
+    meeting: &Meeting,
+    invitation: &Invitation,
+    user: Option<&User>,
+    now: Moment,
+) -> Result<String, Problem> {
+    let claims = claims(meeting, invitation, user);
+    api.keys.sign(&claims, SystemTime::now(), token_ttl(invitation, now)).map_err(|error| {
+        tracing::error!(%error, "the token of an invitation was not signed");
+        Code::Internal.into()
+    })
+}
+
+const fn code(refusal: Refusal) -> Code {
+    match refusal {
+        Refusal::Cancelled => Code::MeetingCancelled,
+        Refusal::Ended => Code::MeetingEnded,
+        Refusal::NotOpen => Code::MeetingNotOpen,
+        Refusal::Locked => Code::MeetingLocked,
+        Refusal::Denied => Code::EntryDenied,
+        Refusal::Banned => Code::EntryBanned,
+    }
+}
+
+/// Somebody stands at the door from now on, with a ticket in the place of any before. Hosts are told of them once, and not of
+/// whom the next case lets in by itself.
+async fn knock(
+    write: &mut Write,
+    invitation: &Invitation,
+    place: Option<Place>,
+    now: Moment,
+) -> Result<Ticket, Problem> {
+    let was_there = place.as_ref().is_some_and(Place::is_at_the_door);
+    let place = match place {
+        Some(place) if place.standing.is_waiting() => Place { version: place.version + 1, ..place },
+        Some(place) => place.decided(Standing::Waiting, now),
+        None => Place::new(invitation.id.clone(), invitation.meeting.clone(), Standing::Waiting, now),
+    };
+    let ticket = Ticket::new(invitation.id.clone());
+    let is_news = !was_there && place.standing == Standing::Waiting;
+    write.put_place(&Place { ticket_hash: Some(ticket.hash()), ..place }).await?;
+    write.touch_gathering(&invitation.meeting, now).await?;
+    if is_news {
+        let (id, meeting) = (invitation.id.as_str(), invitation.meeting.as_str());
+        let body = json!({"meeting": meeting, "invitation": id, "role": invitation.role});
+        write.append_event(now, &NewEvent { kind: "lobby.knocked", subject: meeting, body }).await?;
+        append(write, "lobby.knocked", invitation, None, now).await?;
+    }
+    Ok(ticket)
+}
+
 /// A link that opened a meeting is what an investigation asks for first.
-async fn audit_entry(api: &Api, invitation: &Invitation, user: Option<&User>, now: Moment) -> Result<(), Problem> {
-    let mut write = api.store.write().await?;
+async fn audit_entry(
+    write: &mut Write,
+    invitation: &Invitation,
+    user: Option<&User>,
+    now: Moment,
+) -> Result<(), Problem> {
+    let user = user.map(|user| ("user", Detail::Id((&user.id).into())));
+    append(write, "invitation.used", invitation, user, now).await
+}
+
+/// Of an act of the invited person's own.
+pub(super) async fn append(
+    write: &mut Write,
+    action: &'static str,
+    invitation: &Invitation,
+    more: impl IntoIterator<Item = (&'static str, Detail)>,
+    now: Moment,
+) -> Result<(), Problem> {
     let subject = invitation.id.as_str();
     let mut details =
         vec![("meeting", Detail::Id((&invitation.meeting).into())), ("role", Detail::Word(invitation.role.name()))];
-    details.extend(user.map(|user| ("user", Detail::Id((&user.id).into()))));
-    let entry = NewEntry { actor: subject, action: "invitation.used", subject, details: &details };
-    write.append_audit(now, &entry).await?;
-    Ok(write.commit().await?)
+    details.extend(more);
+    Ok(write.append_audit(now, &NewEntry { actor: subject, action, subject, details: &details }).await?)
 }

@@ -13,6 +13,9 @@
 //! cookies, own_pages    what browsers keep, and whether a request comes from our own pages
 //! sign_in       attempts to sign in, sessions that begin, sessions that are found again
 //! join, entry   into an open room, and by invitation: a token
+//! lobby         who waits at the door, with a ticket
+//! hosting       what hosts do, one act like another: checked, written, told
+//! participants, room        people in a meeting, and the meeting as it is held
 //! oidc, backchannel     signing in with an identity provider, and a provider's word that somebody signed out
 //! events        what happens in a meeting, as it happens and again from where somebody left off
 //! listeners     how many listen to events
@@ -38,9 +41,11 @@ mod events;
 mod extract;
 mod feeds;
 mod headers;
+mod hosting;
 mod invitations;
 mod join;
 mod listeners;
+mod lobby;
 mod mails;
 mod meant;
 mod meetings;
@@ -50,9 +55,11 @@ mod outcomes;
 mod own_pages;
 mod ownership;
 mod page;
+mod participants;
 mod problem;
 mod rate;
 mod reports;
+mod room;
 mod session;
 mod sign_in;
 mod users;
@@ -64,6 +71,7 @@ pub use sign_in::SignIn;
 
 use crate::calendar::links::Links;
 use crate::hub::Hub;
+use crate::live::bells::Bells;
 use crate::outbox::Bell;
 use crate::store::Store;
 use crate::vault::Vault;
@@ -73,6 +81,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::any;
 use consilium_signaling::access::ApiKeys;
+use consilium_signaling::rooms::Rooms;
 use problem::{Code, Problem};
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -100,6 +109,8 @@ pub(crate) struct Api {
     pub(crate) keys: Arc<ApiKeys>,
     pub(crate) entry: Entry,
     pub(crate) outward: Outward,
+    pub(crate) rooms: Rooms,
+    pub(crate) bells: Bells,
     sign_in: Arc<SignIn>,
     /// Hears every event.
     hub: Hub,
@@ -131,16 +142,37 @@ impl Api {
             bell: Bell::default(),
             reach: Reach::Public,
         };
-        let sign_in = Arc::new(SignIn::new(&Default::default()).expect("there is no provider"));
-        let (limits, listeners) = (Arc::default(), Arc::default());
-        Self { store, keys, entry: Entry::ByToken, outward, sign_in, hub, limits, listeners }
+        let sign_in = SignIn::new(&Default::default()).expect("there is no provider");
+        let (media, _) = consilium_media_net::handle::MediaHandle::detached();
+        let (_, events) = tokio::sync::mpsc::channel(1);
+        let rooms = Rooms::start(Default::default(), Default::default(), keys.clone(), media, events);
+        let (entry, bells) = (Entry::ByToken, Bells::default());
+        Self::from(Parts { store, rooms, keys, entry, bells, hub, sign_in, outward })
     }
 }
 
-pub fn router(store: Store, keys: Arc<ApiKeys>, entry: Entry, sign_in: SignIn, outward: Outward, hub: Hub) -> Router {
-    let sign_in = Arc::new(sign_in);
-    let (limits, listeners) = (Arc::default(), Arc::default());
-    let api = Api { store, keys, entry, outward, sign_in, hub, limits, listeners };
+/// What the API is made of.
+pub struct Parts {
+    pub store: Store,
+    pub rooms: Rooms,
+    pub keys: Arc<ApiKeys>,
+    pub entry: Entry,
+    pub bells: Bells,
+    pub hub: Hub,
+    pub sign_in: SignIn,
+    pub outward: Outward,
+}
+
+impl From<Parts> for Api {
+    fn from(parts: Parts) -> Self {
+        let Parts { store, rooms, keys, entry, bells, hub, sign_in, outward } = parts;
+        let (sign_in, limits, listeners) = (Arc::new(sign_in), Arc::default(), Arc::default());
+        Self { store, rooms, keys, entry, bells, hub, outward, sign_in, limits, listeners }
+    }
+}
+
+pub fn router(parts: Parts) -> Router {
+    let api = Api::from(parts);
     let (open, open_description) = open_routes().split_for_parts();
     let (known, known_description) = known_routes().split_for_parts();
     let mut description = known_description;
@@ -168,6 +200,7 @@ fn open_routes() -> OpenApiRouter<Api> {
         .routes(routes!(join::join))
         .routes(routes!(entry::enter))
         .routes(routes!(feeds::fetch))
+        .merge(lobby::router())
         .merge(session::open_router())
         .merge(oidc::router())
         .merge(backchannel::router())
@@ -179,6 +212,8 @@ fn known_routes() -> OpenApiRouter<Api> {
         .merge(meetings::router())
         .merge(occurrences::router())
         .merge(invitations::router())
+        .merge(room::router())
+        .merge(participants::router())
         .merge(calendars::router())
         .merge(feeds::router())
         .merge(mails::router())

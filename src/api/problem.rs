@@ -78,6 +78,16 @@ codes! {
     EventsGone = GONE, "events_gone",
         "Events that followed the one that you named are no longer kept. Read the resources anew, then listen without naming one.";
     TooManyListeners = TOO_MANY_REQUESTS, "too_many_listeners", "Too many listen to events. Close those that are no longer needed.";
+    MeetingEnded = CONFLICT, "meeting_ended", "The host has ended this meeting.";
+    MeetingLocked = CONFLICT, "meeting_locked", "This meeting is locked. Ask the host to let you in.";
+    MeetingFull = CONFLICT, "meeting_full", "This meeting is full.";
+    MeetingNotOpen = CONFLICT, "meeting_not_open", "This meeting is not open yet. Come back from 30 minutes before it starts.";
+    EntryDenied = FORBIDDEN, "entry_denied", "The host did not let you in. You can ask again in a minute.";
+    EntryBanned = FORBIDDEN, "entry_banned", "The host has removed you from this meeting.";
+    NotWaiting = CONFLICT, "not_waiting", "This person does not wait at the door.";
+    IsHost = CONFLICT, "is_host", "This person runs the meeting. Change their role first.";
+    LastChair = CONFLICT, "last_chair", "This is the meeting's only chair. Make somebody else the chair first.";
+    TicketInvalid = UNAUTHORIZED, "ticket_invalid", "This ticket is good no longer. Use your link again.";
     TooMany = CONFLICT, "too_many", "There is no room for more of these.";
     LinkInvalid = FORBIDDEN, "link_invalid", "This invitation link does not work. Ask the host for a new one.";
     LinkExpired = FORBIDDEN, "link_expired", "This invitation link has expired. Ask the host for a new one.";

@@ -1,8 +1,9 @@
-//! Who enters a meeting directly and who waits in its lobby, and what each role may do once inside. The media side enforces
-//! the grants at every request; nothing here is asked of the page.
+//! Which roles wait in a meeting's lobby, and what each may do once inside. The media side enforces the grants at every
+//! request; nothing here is asked of the page. Nobody gets to administer the room on the media side: hosts act through the
+//! REST API, which reads their role at every request, and a token would keep what it says.
 
 use super::invitation::{Invitation, Role};
-use super::meeting::{Meeting, Status};
+use super::meeting::Meeting;
 use crate::identity::account::User;
 use crate::moment::Moment;
 use consilium_signaling::access::{Claims, VideoGrants};
@@ -13,7 +14,7 @@ use std::collections::HashMap;
 const FACE_TO_FACE: [&str; 2] = ["camera", "microphone"];
 
 /// Attributes that say who somebody is known to be.
-const VERIFIED: &str = "verified";
+pub const VERIFIED: &str = "verified";
 const ORGANISATION: &str = "organisation";
 
 /// Who waits until a host admits them. Hosts never do.
@@ -42,26 +43,12 @@ impl Lobby {
     }
 }
 
-/// What happens to somebody who arrives with a good link.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Admission {
-    Enter,
-    Wait,
-    /// There is nothing to enter any more.
-    Cancelled,
-}
-
-/// The only place that decides.
-pub fn admission(meeting: &Meeting, role: Role) -> Admission {
-    let waits = match meeting.lobby {
+/// Whether the policy lets this role wait where nothing was decided about the person.
+pub fn must_wait(lobby: Lobby, role: Role) -> bool {
+    match lobby {
         Lobby::Nobody => false,
         Lobby::Guests => matches!(role, Role::Guest | Role::Observer),
         Lobby::Everyone => !role.is_host(),
-    };
-    match (meeting.status, waits) {
-        (Status::Cancelled, _) => Admission::Cancelled,
-        (Status::Scheduled, true) => Admission::Wait,
-        (Status::Scheduled, false) => Admission::Enter,
     }
 }
 
@@ -116,13 +103,14 @@ pub fn renewed(given: Claims, meeting: &Meeting, invitation: &Invitation) -> Cla
 fn grants(meeting: &Meeting, role: Role) -> VideoGrants {
     let sends = role != Role::Observer;
     let shares = sends && (role.is_host() || meeting.settings.screen_share);
+    // Chat is data: where it is off, the hosts' alone goes through.
+    let speaks = sends && (role.is_host() || meeting.settings.chat);
     let sources: &[&str] = if sends && !shares { &FACE_TO_FACE } else { &[] };
     VideoGrants {
         room: meeting.room().to_owned(),
         room_join: true,
-        room_admin: role.is_host(),
         can_publish: Some(sends),
-        can_publish_data: Some(sends),
+        can_publish_data: Some(speaks),
         can_subscribe: Some(true),
         can_publish_sources: sources.iter().map(|source| (*source).to_owned()).collect(),
         can_update_own_metadata: Some(false),
@@ -144,7 +132,7 @@ mod tests {
     use crate::ids::{InvitationId, MeetingId};
     use crate::meetings::invitation::Email;
     use crate::meetings::invitation::LinkSecret;
-    use crate::meetings::meeting::Settings;
+    use crate::meetings::meeting::{Settings, Status};
     use crate::meetings::schedule::{Schedule, Wanted};
     use crate::text::Name;
 
@@ -196,15 +184,10 @@ mod tests {
 
     #[test]
     fn who_waits_is_the_policys_choice_and_never_a_host() {
-        let enters = |lobby| {
-            let all = Role::ALL.into_iter();
-            all.filter(|role| admission(&meeting(lobby), *role) == Admission::Enter).collect::<Vec<_>>()
-        };
+        let enters = |lobby| Role::ALL.into_iter().filter(|role| !must_wait(lobby, *role)).collect::<Vec<_>>();
         assert_eq!(enters(Lobby::Nobody), Role::ALL);
         assert_eq!(enters(Lobby::Guests), [Role::Chair, Role::Coordinator, Role::Core, Role::Extended]);
         assert_eq!(enters(Lobby::Everyone), [Role::Chair, Role::Coordinator]);
-        let cancelled = Meeting { status: Status::Cancelled, ..meeting(Lobby::Nobody) };
-        assert!(Role::ALL.into_iter().all(|role| admission(&cancelled, role) == Admission::Cancelled));
     }
 
     #[test]
@@ -214,7 +197,7 @@ mod tests {
             let claims = claims(&meeting, &invitation(&meeting, role), None);
             let video = &claims.video;
             assert_eq!(claims.join_room(), Ok(meeting.id.as_str()));
-            assert_eq!(video.may_administer(meeting.id.as_str()), role.is_host(), "{role:?}");
+            assert!(!video.may_administer(meeting.id.as_str()), "{role:?}");
             assert_eq!(video.may_publish_data(), role != Role::Observer, "{role:?}");
             assert_eq!(video.can_publish, Some(role != Role::Observer), "{role:?}");
             assert!(video.may_subscribe() && !video.may_update_own_metadata() && !video.hidden && !video.recorder);
@@ -249,6 +232,16 @@ mod tests {
             let claims = claims(&meeting, &invitation, verified(&invitation, visitor.as_ref()));
             assert_eq!(claims.attributes["verified"], is_verified.to_string(), "{meant:?}");
             assert_eq!(claims.name, if is_verified { "Dr Known" } else { "Dr One" }, "{meant:?}");
+        }
+    }
+
+    #[test]
+    fn a_meeting_without_chat_takes_data_from_hosts_alone() {
+        let quiet = Meeting { settings: Settings { screen_share: true, chat: false }, ..meeting(Lobby::Nobody) };
+        for role in Role::ALL {
+            let video = claims(&quiet, &invitation(&quiet, role), None).video;
+            assert_eq!(video.may_publish_data(), role.is_host(), "{role:?}");
+            assert_eq!(video.can_publish, Some(role != Role::Observer), "{role:?}");
         }
     }
 

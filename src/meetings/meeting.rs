@@ -59,7 +59,7 @@ impl Status {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Whether chat is offered.
+    /// Whether others than chair and coordinator may send data, of which chat is made.
     pub chat: bool,
     /// Whether others than chair and coordinator may share their screen.
     pub screen_share: bool,

@@ -5,13 +5,17 @@
 //! schedule      when: local times in a zone, recurrence, occurrences
 //! meeting       what is scheduled, and the checks of what is wanted
 //! invitation    who is invited, in which role, and the secret of their link
-//! admission     who enters directly and who waits; what a role may do in the room
+//! admission     who waits by the meeting's policy; what a role may do in the room
+//! window        when links open a meeting
+//! lobby         who stands at the door, and what happens to who arrives
 //! ```
 
 pub mod admission;
 pub mod invitation;
+pub mod lobby;
 pub mod meeting;
 pub mod schedule;
+pub mod window;
 
 /// A field of what is wanted, and what is wrong with it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -45,6 +45,22 @@ pub struct Occurrence {
     pub end: Moment,
 }
 
+/// What was decided about one occurrence of a series.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Exception {
+    /// Local time by the rule.
+    pub original: NaiveDateTime,
+    /// `None`: it does not take place.
+    pub moved: Option<Moved>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Moved {
+    /// Local time.
+    pub start: NaiveDateTime,
+    pub duration_minutes: u32,
+}
+
 /// What somebody wants a schedule to be.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {

@@ -43,6 +43,19 @@ impl Write {
         find(self.connection(), id).await
     }
 
+    /// Who has the chair of a meeting.
+    pub async fn chairs(&mut self, meeting: &MeetingId) -> Result<Vec<Invitation>> {
+        let rows = sqlx::query(concat!(
+            columns!(),
+            " WHERE meeting_id = $1 AND role = $2 AND revoked_at_ms IS NULL ORDER BY id"
+        ))
+        .bind(meeting.as_str())
+        .bind(Role::Chair.name())
+        .fetch_all(self.connection())
+        .await?;
+        rows.iter().map(invitation).collect()
+    }
+
     pub async fn invitation_count(&mut self, meeting: &MeetingId) -> Result<i64> {
         let row = sqlx::query("SELECT COUNT(*) FROM invitations WHERE meeting_id = $1")
             .bind(meeting.as_str())
@@ -86,6 +99,26 @@ impl Store {
         .fetch_all(&mut *self.reader().await?)
         .await?;
         rows.iter().map(invitation).collect()
+    }
+}
+
+impl Store {
+    /// Who runs the meeting, as the invitations are now.
+    pub async fn hosts(&self, meeting: &MeetingId) -> Result<Vec<InvitationId>> {
+        let rows = sqlx::query(
+            "SELECT id FROM invitations WHERE meeting_id = $1 AND revoked_at_ms IS NULL AND role IN ($2, $3) ORDER BY id",
+        )
+        .bind(meeting.as_str())
+        .bind(Role::Chair.name())
+        .bind(Role::Coordinator.name())
+        .fetch_all(&mut *self.reader().await?)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let id: String = row.try_get(0)?;
+                InvitationId::parse(&id).ok_or_else(|| StoreError::corrupt("the identifier of an invitation"))
+            })
+            .collect()
     }
 }
 

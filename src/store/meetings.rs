@@ -4,6 +4,7 @@ use super::{Result, Store, StoreError, Write};
 use crate::ids::{MeetingId, UserId};
 use crate::meetings::admission::Lobby;
 use crate::meetings::meeting::{Meeting, Status};
+pub use crate::meetings::schedule::{Exception, Moved};
 use crate::meetings::schedule::{Schedule, Wanted, format_local, parse_local};
 use crate::moment::Moment;
 use crate::text::{Name, fold};
@@ -41,22 +42,6 @@ pub struct Filter {
 pub struct After {
     pub starts_at: Moment,
     pub id: MeetingId,
-}
-
-/// What was decided about one occurrence of a series.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Exception {
-    /// Local time by the rule.
-    pub original: NaiveDateTime,
-    /// `None`: it does not take place.
-    pub moved: Option<Moved>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Moved {
-    /// Local time.
-    pub start: NaiveDateTime,
-    pub duration_minutes: u32,
 }
 
 impl Write {

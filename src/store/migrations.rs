@@ -25,6 +25,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 4, name: "delivery", sql: include_str!("migrations/0004_delivery.sql") },
     Migration { version: 5, name: "cases", sql: include_str!("migrations/0005_cases.sql") },
     Migration { version: 6, name: "retention", sql: include_str!("migrations/0006_retention.sql") },
+    Migration { version: 7, name: "lobby", sql: include_str!("migrations/0007_lobby.sql") },
 ];
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

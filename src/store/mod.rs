@@ -11,7 +11,7 @@
 //! readers       how far those who follow the events have come
 //! outbox        what is on its way to others
 //! retention     what is over, and goes
-//! api_keys, idempotency, meetings, invitations, links, feeds, mailed, webhooks, users, sessions, cases, presence, sittings
+//! api_keys, idempotency, meetings, invitations, lobby, links, feeds, mailed, webhooks, users, sessions, cases, presence, sittings
 //!               one file for each kind of row
 //! ```
 //!
@@ -29,6 +29,7 @@ pub mod feeds;
 pub mod idempotency;
 pub mod invitations;
 pub mod links;
+pub mod lobby;
 pub mod mailed;
 pub mod meetings;
 mod migrations;

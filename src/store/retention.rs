@@ -18,6 +18,8 @@ const OF_MEETING: &[&str] = &[
     "DELETE FROM presence WHERE meeting_id = $1",
     "DELETE FROM sittings WHERE meeting_id = $1",
     "DELETE FROM occurrences WHERE meeting_id = $1",
+    "DELETE FROM places WHERE meeting_id = $1",
+    "DELETE FROM gatherings WHERE meeting_id = $1",
     "DELETE FROM invitation_links WHERE invitation_id IN (SELECT id FROM invitations WHERE meeting_id = $1)",
     "DELETE FROM mailed WHERE invitation_id IN (SELECT id FROM invitations WHERE meeting_id = $1)",
     "DELETE FROM invitations WHERE meeting_id = $1",
@@ -25,11 +27,13 @@ const OF_MEETING: &[&str] = &[
 ];
 
 impl Write {
-    /// Events from before `before`, at most `limit`, oldest first, and none that somebody who follows has not dealt with.
+    /// Events from before `before`, at most `limit`, oldest first, and none that somebody who follows has not dealt with: mails
+    /// where they are sent, webhooks where there is one.
     pub async fn prune_events(&mut self, before: Moment, limit: i64) -> Result<i64> {
         let rows = sqlx::query(
             "SELECT sequence, at_ms FROM events \
-             WHERE sequence <= (SELECT COALESCE(MIN(sequence), $2) FROM readers WHERE sequence >= 0) \
+             WHERE sequence <= (SELECT COALESCE(MIN(sequence), $2) FROM readers WHERE sequence >= 0 AND \
+             (name <> 'webhooks' OR EXISTS (SELECT 1 FROM webhooks))) \
              ORDER BY sequence LIMIT $1",
         )
         .bind(limit)

@@ -208,7 +208,7 @@ async fn a_quorum_that_changes_without_anybody_coming_is_told() {
         config.api.secret = Some(Secret::new(crate::harness::SECRET));
     })
     .await;
-    let team = Team::new(&server).await;
+    let team = Team::under_way(&server).await;
     let person = team.person(&server, "Dr One", "core", Some("Oncology")).await;
     let _member = enter(&server, &engine, &team, &person).await;
     team.wait_present(&server, 1).await;

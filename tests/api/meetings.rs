@@ -2,6 +2,7 @@
 
 use crate::harness::{Answer, Request, Server};
 use consilium::identity::Scope;
+use consilium::moment::Moment;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
@@ -17,6 +18,16 @@ pub(crate) fn weekly() -> Value {
         "lobby": "nobody",
         "required_specialties": ["Oncology", "Surgery"],
     })
+}
+
+/// The same, every day, and going on at this moment whenever that is.
+pub(crate) fn under_way() -> Value {
+    let start = Moment::from_ms(Moment::now().ms() - 60_000).to_rfc3339();
+    let mut wanted = weekly();
+    wanted["start"] = json!(start[..19]);
+    wanted["time_zone"] = json!("UTC");
+    wanted["recurrence"] = json!("FREQ=DAILY");
+    wanted
 }
 
 /// What an answer of success holds, with the ETag.

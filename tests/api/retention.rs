@@ -8,6 +8,7 @@ use consilium::moment::Moment;
 use consilium::retention::{Kind, Removed, Rules, apply};
 use consilium::store::Store;
 use consilium::store::audit::Break;
+use consilium::store::readers::Reader;
 use serde_json::json;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ async fn removed(store: &Store, rules: &Rules, now: Moment, kind: Kind) -> i64 {
 async fn events_go_from_the_front_and_their_numbers_stay() {
     for database in databases().await {
         let store = database.open().await;
+        // Nobody mails, so nobody has to have read them.
+        store.unfollow(Reader::Mail).await.unwrap();
         // One a millisecond, from the second on.
         for number in 1..=20 {
             change(&store, number).await.unwrap();
@@ -129,6 +132,23 @@ async fn meetings_go_with_everything_that_belongs_to_them_and_stays_go_before_at
         assert!(endless.get(&server, "cases").await["items"].as_array().unwrap().is_empty());
         store.verify_audit().await.unwrap().unwrap();
         server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_is_yet_to_be_mailed_stays_however_old_it_is() {
+    for database in databases().await {
+        let store = database.open().await;
+        for number in 1..=5 {
+            change(&store, number).await.unwrap();
+        }
+        let rules = Rules { events_days: 1, ..FOR_EVER };
+        let now = Moment::from_ms(1_000).plus(days(9));
+        assert_eq!(removed(&store, &rules, now, Kind::Events).await, 0, "{}", database.name);
+        let mut write = store.write().await.unwrap();
+        write.set_position(Reader::Mail, 3).await.unwrap();
+        write.commit().await.unwrap();
+        assert_eq!(removed(&store, &rules, now, Kind::Events).await, 3, "{}", database.name);
     }
 }
 

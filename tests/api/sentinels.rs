@@ -82,7 +82,9 @@ async fn tell_names(server: &Process, key: &str) -> Vec<String> {
     let enter = "/api/v1/join/invitation";
     let secret = |made: &Answer| secret_of(made, "link_secret");
     let entered = server.json("POST", enter, &json!({"link_secret": secret(&chair)}), "", 200).await;
-    server.json("POST", enter, &json!({"link_secret": secret(&guest)}), "", 202).await;
+    let early = server.json("POST", enter, &json!({"link_secret": secret(&guest)}), "", 409).await;
+    assert_eq!(early.problem(), "meeting_not_open");
+    let ticket = knock_and_hear_no(server, key, enter).await;
     server.json("POST", enter, &json!({"link_secret": named("secret")}), "", 403).await;
     let open = json!({"room": "corridor", "name": named("visitor")});
     let visitor = server.json("POST", "/api/v1/join", &open, "", 200).await;
@@ -100,7 +102,24 @@ async fn tell_names(server: &Process, key: &str) -> Vec<String> {
     server.json("DELETE", guest.header("location"), &json!(null), key, 204).await;
     server.json("DELETE", &one, &json!(null), key, 200).await;
     let [chair_token, visitor_token] = tokens;
-    vec![secret(&chair), secret(&guest), chair_token, visitor_token]
+    vec![secret(&chair), secret(&guest), chair_token, visitor_token, ticket]
+}
+
+/// A guest of a meeting that goes on, and a host's words for them. Returns the ticket.
+async fn knock_and_hear_no(server: &Process, key: &str, enter: &str) -> String {
+    let mut wanted = crate::meetings::under_way();
+    wanted["title"] = json!(named("urgent title"));
+    wanted["lobby"] = json!("guests");
+    let created = server.json("POST", "/api/v1/meetings", &wanted, key, 201).await;
+    let one = created.header("location");
+    let guest = server.json("POST", &format!("{one}/invitations"), &person("guest"), key, 201).await.json();
+    let waiting = server.json("POST", enter, &json!({"link_secret": guest["link_secret"]}), "", 202).await;
+    let ticket = waiting.json()["ticket"].as_str().unwrap().to_owned();
+    let deny = format!("{one}/participants/{}/deny", guest["id"].as_str().unwrap());
+    server.json("POST", &deny, &json!({"message": named("message")}), key, 204).await;
+    let state = server.json("GET", "/api/v1/lobby", &json!(null), &ticket, 200).await;
+    assert!(state.text().contains("Wombat message"));
+    ticket
 }
 
 fn secret_of(made: &Answer, field: &str) -> String {
@@ -229,7 +248,7 @@ async fn names_and_secrets_are_in_no_log_line_metric_event_or_audit_entry() {
     let (events, audit) = (store.events_after(0, 500).await.unwrap(), store.audit_after(0).await.unwrap());
     for kind in ["meeting.created", "meeting.updated", "meeting.occurrence_cancelled", "meeting.cancelled"]
         .into_iter()
-        .chain(["invitation.created", "invitation.updated", "invitation.revoked"])
+        .chain(["invitation.created", "invitation.updated", "invitation.revoked", "lobby.knocked", "lobby.denied"])
         .chain(["case.created", "case.updated", "case.removed", "case.started", "case.finished"])
         .chain(["outcome.drafted", "outcome.confirmed", "outcome.amended"])
     {

@@ -2,7 +2,7 @@
 
 use crate::browser::Browser;
 use crate::harness::{Request, Server};
-use crate::meetings::{PATH, weekly};
+use crate::meetings::{PATH, under_way};
 use consilium::identity::account::User;
 use consilium::identity::{Scope, SiteRole};
 use consilium_signaling::access::Claims;
@@ -36,7 +36,7 @@ async fn an_invitation_opened_by_somebody_signed_in_shows_who_they_are() {
         with_address(&server, user).await;
         let (mut eve, _) = Browser::of(&server, "eve", SiteRole::Member).await;
         let key = server.api_key(&[Scope::MeetingsWrite]).await;
-        let created = server.http(&Request::json("POST", PATH, &weekly()).bearer(&key)).await;
+        let created = server.http(&Request::json("POST", PATH, &under_way()).bearer(&key)).await;
         let path = format!("{}/invitations", created.header("location"));
         let body = json!({"name": "Dr ann", "role": "core", "email": "Ann@nhs.net"});
         let invitation = server.http(&Request::json("POST", &path, &body).bearer(&key)).await.json();

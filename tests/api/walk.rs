@@ -47,7 +47,11 @@ async fn the_walk_in_the_readme_does_what_it_says() {
     let (told, complaints) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert!(output.status.success() && complaints.is_empty(), "{told}\n{complaints}");
     let lines: Vec<&str> = told.lines().collect();
-    let [listed, occurrences, changed, link, waiting, cancelled] = lines[..] else { panic!("{told}") };
+    let [listed, occurrences, changed, link, waiting, admitted, let_in, ref discussed @ .., calendar, cancelled] =
+        lines[..]
+    else {
+        panic!("{told}")
+    };
 
     let (page, status) = answer(listed);
     let meeting = &page["items"][0];
@@ -63,9 +67,30 @@ async fn the_walk_in_the_readme_does_what_it_says() {
     assert_eq!(page, format!("The chair opens http://{}/m/{room}", server.app.http_addr()));
     let claims = server.app.keys().verify(token, SystemTime::now()).unwrap();
     assert_eq!((claims.join_room(), claims.name.as_str()), (Ok(room), "Dr One"));
-    assert!(claims.video.may_administer(room));
-    let (guest, status) = answer(waiting);
-    assert_eq!((status, &guest["status"], &guest["role"]), (202, &json!("waiting"), &json!("guest")));
+    assert_eq!(claims.attributes["role"], "chair");
+    let (waiting, status) = answer(waiting);
+    let guest = &waiting["items"][0];
+    assert_eq!((status, &guest["standing"], &guest["role"]), (200, &json!("waiting"), &json!("guest")));
+    assert_eq!(answer(admitted), (Value::Null, 204));
+    let (let_in, status) = answer(let_in);
+    assert_eq!((status, &let_in["state"]), (200, &json!("admitted")), "{let_in}");
+    let claims = server.app.keys().verify(let_in["token"].as_str().unwrap(), SystemTime::now()).unwrap();
+    assert_eq!((claims.identity.as_str(), claims.name.as_str()), (guest["invitation"].as_str().unwrap(), "Dr Two"));
+    let [first, second, refused, table @ ..] = discussed else { panic!("{told}") };
+    for confirmed in [first, second] {
+        let (outcome, status) = answer(confirmed);
+        assert_eq!((status, &outcome["state"], &outcome["text"]), (200, &json!("confirmed"), &json!("Surgery")));
+    }
+    let (problem, status) = answer(refused);
+    assert_eq!((status, &problem["code"]), (409, &json!("outcome_confirmed")));
+    let [head, rows @ .., status] = table else { panic!("{told}") };
+    assert_eq!((status.trim(), head.split(',').next()), ("200", Some("occurrence")), "{told}");
+    for reference in ["L-2027-001", "L-2027-002"] {
+        assert!(rows.iter().any(|row| row.contains(reference)), "{reference}: {told}");
+    }
+    assert_eq!(calendar.trim(), "200");
+    let calendar = std::fs::read_to_string(server.data_dir.join("lung-mdt.ics")).unwrap();
+    assert!(calendar.starts_with("BEGIN:VCALENDAR\r\n") && calendar.contains("\r\nCONFERENCE;"), "{calendar}");
     assert_eq!(answer(cancelled), (Value::Null, 204));
 
     // What it did, as another caller sees it.
@@ -79,7 +104,7 @@ async fn the_walk_in_the_readme_does_what_it_says() {
     let path = format!("{PATH}/{room}/invitations");
     let (invited, _) = done(&server, Request::get(&path), &key, 200).await;
     let people: Vec<_> = invited["items"].as_array().unwrap().iter().map(|one| (&one["name"], &one["role"])).collect();
-    assert_eq!(people, [(&json!("Dr One"), &json!("chair")), (&json!("Dr Two"), &json!("guest"))]);
+    assert_eq!(people, [(&json!("Dr One"), &json!("chair"))]);
     server.app.store().verify_audit().await.unwrap().unwrap();
     server.stop().await;
 }

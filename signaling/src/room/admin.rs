@@ -123,7 +123,7 @@ impl Room {
     }
 
     /// What is no longer allowed ends at once; what is newly allowed begins.
-    fn set_permission(&mut self, key: ParticipantKey, permission: Permission) {
+    pub(super) fn set_permission(&mut self, key: ParticipantKey, permission: Permission) {
         let Some(participant) = self.participants.get_mut(&key) else { return };
         let before = std::mem::replace(&mut participant.permission, permission);
         let now = participant.permission.clone();

@@ -25,6 +25,7 @@
 //! simulate     faults on request
 //! lifecycle    sessions lost, connections ended, participants removed, rooms closed
 //! admin        what hosts do over the server API
+//! people       what the application sees and does
 //! ```
 
 mod admin;
@@ -42,6 +43,7 @@ mod negotiate;
 mod notice;
 mod participant;
 mod peer;
+pub(crate) mod people;
 pub mod permission;
 mod profile;
 mod publish;
@@ -61,6 +63,7 @@ pub(crate) use join::state_mismatch;
 pub use join::{ConnectionMode, Join, JoinRefusal, Resume};
 pub use notice::{Happening, RoomNotice};
 pub use peer::LocalEndpoint;
+pub use people::{Person, PersonTrack};
 
 use crate::stats::{DataDrop, SessionEnd};
 use audibility::Audibility;

@@ -1,5 +1,6 @@
 //! What a participant may do. Asked at every request; whoever acts never looks at a token.
 
+use crate::access::VideoGrants;
 use livekit_protocol::{ParticipantPermission, TrackSource};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,6 +19,18 @@ pub struct Permission {
 impl Permission {
     pub fn may_publish(&self, source: TrackSource) -> bool {
         self.can_publish && self.sources.as_ref().is_none_or(|sources| sources.contains(&source))
+    }
+
+    pub(crate) fn from_grants(video: &VideoGrants) -> Self {
+        Self {
+            can_subscribe: video.may_subscribe(),
+            can_publish: video.can_publish.unwrap_or(true),
+            can_publish_data: video.may_publish_data(),
+            can_update_metadata: video.may_update_own_metadata(),
+            hidden: video.hidden,
+            recorder: video.recorder,
+            sources: (!video.can_publish_sources.is_empty()).then(|| video.publish_sources()),
+        }
     }
 
     /// As the protocol writes it: an empty list of sources allows all of them.

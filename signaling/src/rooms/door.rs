@@ -1,6 +1,6 @@
 //! The application's word at the door of each room: whom a good token lets in at this moment.
 
-use super::{JoinError, Listeners};
+use super::{JoinError, Listeners, Rooms};
 use crate::access::Claims;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -29,14 +29,15 @@ impl From<Denial> for JoinError {
 /// Asked at every join and every resume, with claims that were verified and that allow joining `room`.
 pub trait Door: Send + Sync {
     /// It is asked a second time when somebody has joined, so that nobody slips in beside a decision that falls meanwhile.
-    fn admit(&self, room: String, claims: Claims) -> Admission<'_>;
+    /// `rooms` are those that ask, for who is in them.
+    fn admit<'a>(&'a self, rooms: &'a Rooms, room: String, claims: Claims) -> Admission<'a>;
 }
 
 /// A good token is enough.
 pub struct OpenDoor;
 
 impl Door for OpenDoor {
-    fn admit(&self, _: String, claims: Claims) -> Admission<'_> {
+    fn admit<'a>(&'a self, _: &'a Rooms, _: String, claims: Claims) -> Admission<'a> {
         Box::pin(async { Ok(claims) })
     }
 }

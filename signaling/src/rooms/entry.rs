@@ -48,7 +48,7 @@ impl Rooms {
     pub(crate) async fn enter(&self, room: &str, newcomer: Newcomer) -> Result<Session, JoinError> {
         check_room_name(room).map_err(JoinError::Invalid)?;
         let Newcomer { claims, entry } = newcomer;
-        let claims = self.inner.hooks.door.admit(room.to_owned(), claims).await?;
+        let claims = self.inner.hooks.door.admit(self, room.to_owned(), claims).await?;
         let session = match entry {
             Entry::Join(join) => self.join(room, claims.clone(), *join).await?,
             Entry::Resume { participant_sid } => self.resume(room, claims.clone(), participant_sid).await?,
@@ -59,15 +59,21 @@ impl Rooms {
 
     /// Whether the application would let somebody in now.
     pub(crate) async fn check_door(&self, room: &str, claims: Claims) -> Result<(), JoinError> {
-        self.inner.hooks.door.admit(room.to_owned(), claims).await?;
+        self.inner.hooks.door.admit(self, room.to_owned(), claims).await?;
         Ok(())
     }
 
     /// Whoever is thrown out between the question and the join was not there yet to be thrown out.
     async fn admit_again(&self, room: &str, claims: Claims) -> Result<(), JoinError> {
         let identity = claims.identity.clone();
-        match self.inner.hooks.door.admit(room.to_owned(), claims).await {
-            Ok(_) => Ok(()),
+        match self.inner.hooks.door.admit(self, room.to_owned(), claims.clone()).await {
+            Ok(now) => {
+                // Their role may have changed meanwhile too.
+                if now != claims {
+                    self.revise(room, &now).await;
+                }
+                Ok(())
+            }
             Err(denial) => {
                 let gone = RoomParticipantIdentity { room: room.to_owned(), identity, ..Default::default() };
                 // Not found is as good.
@@ -156,16 +162,7 @@ impl Rooms {
 
 /// The token's word counts; the client may add to its metadata and attributes only where it may change them later.
 fn with_claims(join: Join, claims: &Claims) -> Join {
-    let video = &claims.video;
-    let permission = Permission {
-        can_subscribe: video.may_subscribe(),
-        can_publish: video.can_publish.unwrap_or(true),
-        can_publish_data: video.may_publish_data(),
-        can_update_metadata: video.may_update_own_metadata(),
-        hidden: video.hidden,
-        recorder: video.recorder,
-        sources: (!video.can_publish_sources.is_empty()).then(|| video.publish_sources()),
-    };
+    let permission = Permission::from_grants(&claims.video);
     let mut attributes = claims.attributes.clone();
     let mut metadata = claims.metadata.clone();
     if permission.can_update_metadata {

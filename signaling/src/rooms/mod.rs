@@ -10,6 +10,7 @@
 //! notices   what the application is told
 //! webhook   the same for other systems, without names
 //! verbs     the server API, without HTTP
+//! people    what the application does in a room
 //! ```
 
 mod config;
@@ -18,17 +19,19 @@ mod entry;
 mod inbox;
 mod link;
 mod notices;
+mod people;
 mod task;
 mod verbs;
 mod webhook;
 
-pub use crate::room::Refusal;
+pub use crate::room::{Person, PersonTrack, Refusal};
 pub use config::RoomsConfig;
 pub use door::{Admission, Denial, Door, Hooks, OpenDoor};
 pub use entry::JoinError;
 pub(crate) use entry::{Entry, Newcomer};
 pub(crate) use link::{Outbox, Outgoing, Session};
 pub use notices::{Listeners, Notice, NoticeKind, Notices};
+pub use people::{Audience, RoomState};
 
 use crate::access::ApiKeys;
 use crate::room::{LocalEndpoint, Now, Room, RoomSettings, limits};

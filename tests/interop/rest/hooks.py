@@ -47,6 +47,20 @@ def _fresh_user():
     return {"id": objects.account()[0]}
 
 
+def _held_meeting():
+    return {"id": objects.under_way()}
+
+
+def _member():
+    meeting, invitation = objects.member()
+    return {"id": meeting, "invitation": invitation}
+
+
+def _waiting():
+    meeting, invitation, _ = objects.at_the_door()
+    return {"id": meeting, "invitation": invitation}
+
+
 def _fresh_feed():
     return {"id": objects.feed()[0]}
 
@@ -119,6 +133,25 @@ PLACES = {
     "update_user": _fresh_user,
     "reset_password": _fresh_user,
     "sign_out_user": _fresh_user,
+    "get_room": lambda: {"id": kept.meeting},
+    "list_participants": lambda: {"id": kept.meeting},
+    "lock_room": _held_meeting,
+    "unlock_room": _held_meeting,
+    "end_room": _held_meeting,
+    "admit_all": _held_meeting,
+    "admit": _waiting,
+    "deny": _waiting,
+    "send_to_lobby": _member,
+    "mute": _member,
+    "remove_participant": _member,
+    "change_role": _member,
+}
+
+# Who is called for by a ticket in the place of a key. What is listened to must end by itself.
+TICKETS = {
+    "look_at_lobby": lambda: kept.ticket,
+    "listen_at_lobby": lambda: kept.admitted_ticket,
+    "leave_lobby": lambda: objects.at_the_door()[2],
 }
 
 # Asked by somebody who is signed in.
@@ -140,6 +173,11 @@ OVER = {
     "revoke_invitation": {"id": kept.revoked_invitation},
     "renew_invitation_link": {"id": kept.revoked_invitation},
     "revoke_api_key": {"id": kept.revoked_key},
+    "lock_room": {"id": kept.cancelled},
+    "end_room": {"id": kept.cancelled},
+    "admit_all": {"id": kept.cancelled},
+    "deny": {"id": kept.meeting, "invitation": kept.invitation},
+    "admit": {"id": kept.meeting, "invitation": kept.invitation},
     "revoke_calendar_feed": {"id": kept.revoked_feed},
     "create_case": {"id": kept.cancelled},
     "update_case": _of(kept.done),
@@ -163,6 +201,8 @@ VALUES = {
     "expires_at": [None, "2099-01-01T00:00:00Z"],
     "link_expires_at": ["2027-01-01T00:00:00Z"],
     "room": ["first-meeting", "Ärzte.2"],
+    "link_secret": [*kept.links, kept.early_link, kept.cancelled_link],
+    "message": ["Your case is at ten.", "Ein Moment noch"],
     "url": [objects.NOWHERE, "https://hooks.example.org/a?b=c"],
     "kinds": [["nothing.happened"], ["nothing.*"]],
     "reference": ["L-1", "2026/0042"],
@@ -210,7 +250,8 @@ def before_call(context, case, kwargs):
     phase = case.meta.phase.name.value
     lacks_header = _is_about(case, ParameterLocation.HEADER)
     if lacks_header or chance.random() >= WITHOUT_KEY:
-        case.headers["Authorization"] = objects.authorization()
+        ticket = TICKETS.get(operation)
+        case.headers["Authorization"] = f"Bearer {ticket()}" if ticket else objects.authorization()
     if operation == "sign_in" and not lacks_header:
         case.headers.update(objects.OWN_PAGE)
     if operation in BY_VISITOR:

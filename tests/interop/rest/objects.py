@@ -1,5 +1,6 @@
 """Real objects for requests to be about: made through the API itself, with API keys that the environment names."""
 
+import datetime
 import itertools
 import os
 import time
@@ -12,6 +13,7 @@ KEYS = os.environ["REST_API_KEYS"].split()
 START = "2027-01-05T08:30:00"
 WINDOW = {"from": "2027-01-01T00:00:00Z", "to": "2027-06-01T00:00:00Z"}
 REQUEST_SECONDS = 10
+LINKS = 8
 # Nothing listens there, and the server tries once: what is sent becomes a dead letter.
 NOWHERE = "http://127.0.0.1:9/"
 DEAD_SECONDS = 20
@@ -48,6 +50,40 @@ def meeting(lobby="nobody"):
         "lobby": lobby,
     }
     return _ask("POST", "/api/v1/meetings", asked)["id"]
+
+
+def under_way(lobby="nobody"):
+    """A meeting that goes on now, so that links open it."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    asked = {
+        "title": "Urgent case",
+        "start": now.strftime("%Y-%m-%dT%H:%M:%S"),
+        "time_zone": "UTC",
+        "duration_minutes": 60,
+        "lobby": lobby,
+    }
+    return _ask("POST", "/api/v1/meetings", asked)["id"]
+
+
+def member():
+    """A meeting and an invitation to it."""
+    made = under_way()
+    return made, invitation(made)[0]
+
+
+def at_the_door():
+    """A meeting, an invitation to it, and the ticket of who waits at its door."""
+    made = under_way(lobby="everyone")
+    invited, link = invitation(made)
+    ticket = _ask("POST", "/api/v1/join/invitation", {"link_secret": link})["ticket"]
+    return made, invited, ticket
+
+
+def admitted():
+    """The ticket of somebody who waits no longer: what they listen to ends by itself."""
+    made, invited, ticket = at_the_door()
+    _ask("POST", f"/api/v1/meetings/{made}/participants/{invited}/admit")
+    return ticket
 
 
 def occurrence():
@@ -216,9 +252,11 @@ class Kept:
 
     def __init__(self):
         self.meeting = moved_and_cancelled()
-        self.invitation, self.link = invitation(self.meeting)
-        lobby = meeting(lobby="everyone")
-        _, self.waiting_link = invitation(lobby)
+        self.invitation, self.early_link = invitation(self.meeting)
+        # Several, because each may be used 30 times per minute.
+        held, lobby = under_way(), under_way(lobby="everyone")
+        self.links = [invitation(of)[1] for of in (held, lobby) for _ in range(LINKS)]
+        self.ticket, self.admitted_ticket = at_the_door()[2], admitted()
         self.api_key = api_key()
         _, self.case = current_of(self.meeting)
         self.done = drafted(confirmed=True)

@@ -7,6 +7,7 @@ mod joining;
 mod life;
 mod media;
 mod notice;
+mod people;
 mod property;
 mod sdp;
 
