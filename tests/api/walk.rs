@@ -63,9 +63,12 @@ async fn the_walk_in_the_readme_does_what_it_says() {
     assert_eq!((status, &longer["id"], &longer["duration_minutes"]), (200, &meeting["id"], &json!(90)));
 
     let room = meeting["id"].as_str().unwrap();
-    let (page, token) = link.split_once('#').expect(link);
+    let (page, secret) = link.split_once('#').expect(link);
     assert_eq!(page, format!("The chair opens http://{}/m/{room}", server.app.http_addr()));
-    let claims = server.app.keys().verify(token, SystemTime::now()).unwrap();
+    // As the page does.
+    let entry = Request::json("POST", "/api/v1/join/invitation", &json!({"link_secret": secret}));
+    let entered = server.http(&entry).await.json();
+    let claims = server.app.keys().verify(entered["token"].as_str().unwrap(), SystemTime::now()).unwrap();
     assert_eq!((claims.join_room(), claims.name.as_str()), (Ok(room), "Dr One"));
     assert_eq!(claims.attributes["role"], "chair");
     let (waiting, status) = answer(waiting);

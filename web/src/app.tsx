@@ -11,6 +11,7 @@ import { MissingPage } from './ui/MissingPage';
 import { ConnectingPage } from './ui/ConnectingPage';
 import { PreJoinPage } from './ui/PreJoinPage';
 import { StartPage } from './ui/StartPage';
+import { WaitingPage } from './ui/WaitingPage';
 import { useStore } from './ui/useStore';
 
 interface Parts {
@@ -36,21 +37,23 @@ export function App({ route, ...parts }: Parts & { route: Route }) {
 const NAME_KEY = 'consilium.name';
 
 function RoomPages({ room, options, invitation, media, meeting }: Parts & { room: string }) {
-  const { phase, failure } = useStore(meeting.store);
+  const { phase, failure, words } = useStore(meeting.store);
   const fixedName = invitation?.name;
+  // The server knows the name that belongs to a link.
+  const isInvited = invitation?.link !== undefined;
   const [name, setName] = useState(fixedName ?? options.name ?? sessionStorage.getItem(NAME_KEY) ?? '');
 
   const join = useCallback(
     (as: string) => {
       setName(as);
-      if (fixedName === undefined) sessionStorage.setItem(NAME_KEY, as);
+      if (fixedName === undefined && !isInvited) sessionStorage.setItem(NAME_KEY, as);
       void media.start();
-      void meeting.join({ room, name: as, token: invitation?.token });
+      void meeting.join({ room, name: as, token: invitation?.token, link: invitation?.link });
     },
-    [media, meeting, room, invitation, fixedName],
+    [media, meeting, room, invitation, fixedName, isInvited],
   );
 
-  const automatic = options.autojoin && name !== '';
+  const automatic = options.autojoin && (name !== '' || isInvited);
   const begun = useRef(false);
   useEffect(() => {
     if (begun.current || !automatic) return;
@@ -58,15 +61,18 @@ function RoomPages({ room, options, invitation, media, meeting }: Parts & { room
     join(name);
   }, [automatic, join, name]);
 
+  const naming = isInvited ? 'by-link' : fixedName === undefined ? 'asked' : 'fixed';
   switch (phase) {
     case 'idle':
       if (automatic) return <ConnectingPage />;
-      return <PreJoinPage room={room} name={name} nameFixed={fixedName !== undefined} media={media} onJoin={join} />;
+      return <PreJoinPage room={room} name={name} naming={naming} media={media} onJoin={join} />;
     case 'connecting':
       return <ConnectingPage />;
+    case 'waiting':
+      return <WaitingPage onLeave={() => void meeting.leave()} />;
     case 'joined':
       return <MeetingPage room={room} meeting={meeting} media={media} />;
     case 'ended':
-      return <EndPage failure={failure ?? 'unexpected'} onRejoin={() => join(name)} />;
+      return <EndPage failure={failure ?? 'unexpected'} words={words} onRejoin={() => join(name)} />;
   }
 }

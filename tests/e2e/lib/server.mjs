@@ -1,12 +1,13 @@
 // Starts the built server with a configuration and folders of its own, and stops exactly that process.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { RoomServiceClient } from 'livekit-server-sdk';
 import { joinClaims, sign } from './token.mjs';
 import { until } from './wait.mjs';
@@ -56,6 +57,16 @@ export async function startServer({ mediaAddress = '127.0.0.1', httpAddress = '1
     isRunning: () => child.exitCode === null && child.signalCode === null,
     rooms: new RoomServiceClient(origin, CREDENTIALS.key, CREDENTIALS.secret),
     token: (room, identity, grants) => sign(joinClaims(room, identity, grants), CREDENTIALS),
+    /** A caller of the REST API: `[status, body]` of a request with a key of these scopes. */
+    api: async (...scopes) => {
+      const asked = scopes.flatMap((scope) => ['--scope', scope]);
+      const { stdout } = await promisify(execFile)(BINARY, ['api-key', 'create', '--config', file, '--name', 'browsers', ...asked], { env });
+      return async (method, path, body) => {
+        const headers = { authorization: `Bearer ${stdout.trim()}`, 'content-type': 'application/json' };
+        const answer = await fetch(`${origin}/api/v1/${path}`, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+        return [answer.status, answer.status === 204 ? undefined : await answer.json()];
+      };
+    },
     /** The address that joins at once as `identity`. */
     link: (room, identity, options = {}, grants = {}) => {
       const query = new URLSearchParams({ autojoin: '1', debug: '1', video: 'low', ...options });

@@ -13,6 +13,9 @@ describe('refused tokens', () => {
     ['room is full', 'room-full'],
     ['room has reached its maximum number of participants', 'room-full'],
     ['requested room does not exist', 'room-ended'],
+    ['This meeting is locked. Ask the host to let you in.', 'locked'],
+    ['This meeting was cancelled.', 'cancelled'],
+    ['This meeting is not open yet. Come back from 30 minutes before it starts.', 'token-early'],
     ['invalid signature', 'token-invalid'],
     ['', 'token-invalid'],
   ])('%s -> %s', (message, failure) => {

@@ -16,6 +16,9 @@ export type Failure =
   | 'removed'
   | 'duplicate'
   | 'room-ended'
+  | 'locked'
+  | 'denied'
+  | 'cancelled'
   | 'server-stopped'
   | 'busy'
   | 'unsupported'
@@ -23,13 +26,32 @@ export type Failure =
 
 /** An error that already knows its place in the list. */
 export class JoinRefused extends Error {
-  constructor(readonly failure: Failure) {
+  constructor(
+    readonly failure: Failure,
+    /** A host's own words. */
+    readonly words?: string,
+  ) {
     super(failure);
   }
 }
 
+/** Codes that say exactly what is wrong. */
+const BY_CODE: Partial<Record<string, Failure>> = {
+  link_invalid: 'token-invalid',
+  link_expired: 'token-expired',
+  ticket_invalid: 'token-invalid',
+  meeting_not_open: 'token-early',
+  meeting_locked: 'locked',
+  meeting_ended: 'room-ended',
+  meeting_cancelled: 'cancelled',
+  entry_denied: 'denied',
+  entry_banned: 'removed',
+};
+
 /** An answer of the join endpoint that is not a token (RFC 9457 problem details). */
 export function failureOfProblem(status: number, code: string | undefined): Failure {
+  const known = code === undefined ? undefined : BY_CODE[code];
+  if (known !== undefined) return known;
   if (code?.includes('full')) return 'room-full';
   if (code?.includes('name')) return 'name-invalid';
   if (code?.includes('room') && status === 422) return 'room-invalid';
@@ -84,6 +106,9 @@ export function failureOfRefusal(message: string): Failure {
   if (/\bfull\b|max(imum)?[ _-]?(number of )?participants|participant limit/.test(text)) return 'room-full';
   if (/not (yet valid|valid yet)|\bnot.?before\b|\bnbf\b/.test(text)) return 'token-early';
   if (/expired/.test(text)) return 'token-expired';
+  if (/\blocked\b/.test(text)) return 'locked';
+  if (/\bcancelled\b/.test(text)) return 'cancelled';
+  if (/not open/.test(text)) return 'token-early';
   if (/room does not exist|room (has )?(ended|closed)/.test(text)) return 'room-ended';
   return 'token-invalid';
 }

@@ -1,34 +1,40 @@
-/** Asks the server for a token to a room that anybody with its code may enter. */
+/** Asks the server for a token to a room that anybody with its code may enter; and how the server is asked at all. */
 import { failureOfProblem, JoinRefused } from './failure';
 
 /** A join answer is a few hundred bytes; a server that takes longer than this is not there. */
 const ANSWER_WITHIN_MS = 10_000;
 
 export async function requestToken(room: string, name: string): Promise<string> {
-  const answer = await post({ room, name });
-  const body: unknown = await answer.json().catch(() => undefined);
-  if (!answer.ok) throw new JoinRefused(failureOfProblem(answer.status, field(body, 'code')));
+  const { body } = await post('/api/v1/join', { room, name });
   const token = field(body, 'token');
   if (token === undefined) throw new JoinRefused('unexpected');
   return token;
 }
 
-async function post(body: object): Promise<Response> {
+export interface Answer {
+  status: number;
+  body: unknown;
+}
+
+export function post(path: string, body: object): Promise<Answer> {
+  return ask(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+}
+
+/** The answer of a request that was granted; what was refused is thrown. */
+export async function ask(path: string, request: RequestInit): Promise<Answer> {
+  let answer: Response;
   try {
-    return await fetch('/api/v1/join', {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-      credentials: 'omit',
-      cache: 'no-store',
-      signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
-    });
+    const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
+    answer = await fetch(path, { ...request, credentials: 'omit', cache: 'no-store', signal });
   } catch {
     throw new JoinRefused('no-connection');
   }
+  const body: unknown = await answer.json().catch(() => undefined);
+  if (!answer.ok) throw new JoinRefused(failureOfProblem(answer.status, field(body, 'code')));
+  return { status: answer.status, body };
 }
 
-function field(body: unknown, name: string): string | undefined {
+export function field(body: unknown, name: string): string | undefined {
   if (typeof body !== 'object' || body === null) return undefined;
   const value = (body as Record<string, unknown>)[name];
   return typeof value === 'string' ? value : undefined;

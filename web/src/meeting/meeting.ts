@@ -22,8 +22,9 @@ import { classify } from '../devices/problem';
 import type { Options } from '../options';
 import { createStore, type Store } from '../store';
 import { Encryption, Failures } from './encryption';
-import { type Failure, failureOfConnect, failureOfDisconnect } from './failure';
+import { type Failure, failureOfConnect, failureOfDisconnect, JoinRefused } from './failure';
 import { requestToken } from './invite';
+import { enterByLink } from './lobby';
 import { ANSWER_WITHIN_MS, Patience } from './reconnect';
 import { announce, BEFORE, type MeetingState, nameOf, type Notice, readAbilities, readPeople, type Said } from './state';
 
@@ -31,6 +32,8 @@ export interface JoinRequest {
   room: string;
   name: string;
   token: string | undefined;
+  /** The secret of an invitation's link. */
+  link: string | undefined;
 }
 
 /** Events after which a person looks different. */
@@ -60,6 +63,7 @@ export function chooseLogs(debug: boolean): void {
 export class Meeting {
   readonly store: Store<MeetingState> = createStore<MeetingState>(BEFORE);
   private current: Room | undefined;
+  private knock = new AbortController();
   private reading = false;
   /** Set while we change our own microphone: any other change of it came from the host. */
   private ownMute = false;
@@ -97,11 +101,13 @@ export class Meeting {
     });
     this.listen(room);
     try {
-      const token = request.token ?? (await requestToken(request.room, request.name));
+      const token = await this.tokenFor(request);
+      if (this.current !== room) return;
       await this.encryption?.enable(room);
       await room.connect(this.origin.replace(/^http/, 'ws'), token, { websocketTimeout: ANSWER_WITHIN_MS });
     } catch (error) {
-      if (this.current === room) await this.end(room, failureOfConnect(error, established));
+      const words = error instanceof JoinRefused ? error.words : undefined;
+      if (this.current === room) await this.end(room, failureOfConnect(error, established), words);
       return;
     }
     // Somebody may have left while the connection was being made.
@@ -112,7 +118,17 @@ export class Meeting {
     await this.publishPrepared(room);
   }
 
+  private async tokenFor({ room, name, token, link }: JoinRequest): Promise<string> {
+    if (token !== undefined) return token;
+    if (link === undefined) return requestToken(room, name);
+    this.knock = new AbortController();
+    const found = await enterByLink(link, this.knock.signal, () => this.store.set({ phase: 'waiting' }));
+    if (!this.knock.signal.aborted) this.store.set({ phase: 'connecting' });
+    return found;
+  }
+
   async leave(): Promise<void> {
+    this.knock.abort();
     const room = this.current;
     if (room !== undefined) await this.end(room, 'left');
   }
@@ -300,9 +316,9 @@ export class Meeting {
     this.store.set({ announcements: announce(this.store.get().announcements, said) });
   }
 
-  private async end(room: Room, failure: Failure): Promise<void> {
+  private async end(room: Room, failure: Failure, words?: string): Promise<void> {
     this.current = undefined;
-    this.store.set({ ...BEFORE, phase: 'ended', failure });
+    this.store.set({ ...BEFORE, phase: 'ended', failure, words });
     await room.disconnect().catch(() => undefined);
     const { camera, microphone } = await this.media.handOver();
     camera?.stop();

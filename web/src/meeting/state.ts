@@ -36,8 +36,10 @@ export type Notice = { device: 'camera' | 'microphone'; problem: DeviceProblem }
 export type Ability = 'microphone' | 'camera' | 'screen';
 
 export interface MeetingState {
-  phase: 'idle' | 'connecting' | 'joined' | 'ended';
+  phase: 'idle' | 'connecting' | 'waiting' | 'joined' | 'ended';
   failure: Failure | undefined;
+  /** What a host said about it. */
+  words: string | undefined;
   link: 'up' | 'reconnecting';
   people: Person[];
   may: Record<Ability, boolean>;
@@ -51,6 +53,7 @@ export interface MeetingState {
 export const BEFORE: MeetingState = {
   phase: 'idle',
   failure: undefined,
+  words: undefined,
   link: 'up',
   people: [],
   may: { microphone: true, camera: true, screen: true },

@@ -4,17 +4,18 @@ import type { Failure } from '../meeting/failure';
 import { Layout, Title } from './Layout';
 
 /** Trying again cannot help with these. */
-const FINAL: ReadonlySet<Failure> = new Set(['token-expired', 'token-invalid', 'token-missing', 'room-invalid', 'unsupported', 'removed', 'room-ended']);
+const FINAL: ReadonlySet<Failure> = new Set(['token-expired', 'token-invalid', 'token-missing', 'room-invalid', 'unsupported', 'removed', 'room-ended', 'cancelled']);
 /** We were inside before: the way back is called rejoining. */
 const AFTER: ReadonlySet<Failure> = new Set(['left', 'connection-lost', 'duplicate', 'server-stopped']);
 
-export function EndPage({ failure, onRejoin }: { failure: Failure; onRejoin: () => void }) {
+export function EndPage({ failure, words, onRejoin }: { failure: Failure; words: string | undefined; onRejoin: () => void }) {
   const title = t(`end.${failure}.title`);
   return (
     <Layout title={title}>
       <div data-failure={failure}>
         <Title>{title}</Title>
         <p className="nhsuk-lede-text">{t(`end.${failure}`)}</p>
+        {words !== undefined && <p>{t('end.words', { words })}</p>}
         <div className="nhsuk-button-group">
           {!FINAL.has(failure) && (
             <button type="button" className="nhsuk-button" onClick={onRejoin}>

@@ -17,12 +17,13 @@ import { VideoView } from './VideoView';
 interface Props {
   room: string;
   name: string;
-  nameFixed: boolean;
+  /** Whether a name is asked for, stands in the invitation, or is known to the server alone. */
+  naming: 'asked' | 'fixed' | 'by-link';
   media: Media;
   onJoin: (name: string) => void;
 }
 
-export function PreJoinPage({ room, name: initialName, nameFixed, media, onJoin }: Props) {
+export function PreJoinPage({ room, name: initialName, naming, media, onJoin }: Props) {
   const [name, setName] = useState(initialName);
   const [missing, setMissing] = useState(0);
   const state = useStore(media.store);
@@ -31,7 +32,7 @@ export function PreJoinPage({ room, name: initialName, nameFixed, media, onJoin 
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
     const trimmed = name.trim();
-    if (trimmed === '') setMissing(missing + 1);
+    if (trimmed === '' && naming !== 'by-link') setMissing(missing + 1);
     else onJoin(trimmed);
   };
   const wrong = missing > 0 && name.trim() === '';
@@ -39,7 +40,8 @@ export function PreJoinPage({ room, name: initialName, nameFixed, media, onJoin 
     <Layout title={t('prejoin.title')} wide>
       {wrong && <ErrorSummary key={missing} text={t('prejoin.name.error')} target="name" />}
       <Title>
-        <span className="nhsuk-caption-l">{t('prejoin.room', { room })}</span>
+        {/* The room of an invitation is named for programs. */}
+        {naming !== 'by-link' && <span className="nhsuk-caption-l">{t('prejoin.room', { room })}</span>}
         {t('prejoin.title')}
       </Title>
       <div className="prejoin">
@@ -48,17 +50,21 @@ export function PreJoinPage({ room, name: initialName, nameFixed, media, onJoin 
           <Problems state={state} onRetry={() => void media.start()} />
         </section>
         <form className="prejoin__form" onSubmit={submit} noValidate>
-          <TextField
-            id="name"
-            label={t('prejoin.name')}
-            hint={t(nameFixed ? 'prejoin.name.fixed' : 'prejoin.name.hint')}
-            value={name}
-            onChange={setName}
-            error={wrong ? t('prejoin.name.error') : undefined}
-            autoComplete="name"
-            lengthMax={NAME_LENGTH_MAX}
-            readOnly={nameFixed}
-          />
+          {naming === 'by-link' ? (
+            <p className="prejoin__named">{t('prejoin.name.by-link')}</p>
+          ) : (
+            <TextField
+              id="name"
+              label={t('prejoin.name')}
+              hint={t(naming === 'fixed' ? 'prejoin.name.fixed' : 'prejoin.name.hint')}
+              value={name}
+              onChange={setName}
+              error={wrong ? t('prejoin.name.error') : undefined}
+              autoComplete="name"
+              lengthMax={NAME_LENGTH_MAX}
+              readOnly={naming === 'fixed'}
+            />
+          )}
           <Devices state={state} media={media} />
           <button type="submit" className="nhsuk-button prejoin__join">
             {t('prejoin.join')}
