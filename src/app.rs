@@ -7,6 +7,7 @@ use crate::config::{Config, CredentialSource};
 use crate::credentials::{self, CredentialsError};
 use crate::deliveries::{Deliveries, DeliveryError};
 use crate::door::MeetingDoor;
+use crate::forwarded::{self, Proxies};
 use crate::http::{HttpServer, ListenError, Listener};
 use crate::hub::{self, HubTask};
 use crate::live::Live;
@@ -20,7 +21,7 @@ use crate::store::{Store, StoreError};
 use crate::vault::Vault;
 use crate::webhooks::address::Reach;
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use consilium_media_core::transport::identity::{Identity, IdentityError};
 use consilium_media_net::{MediaConfig, MediaServer, StartError};
 use consilium_signaling::access::ApiKeys;
@@ -121,7 +122,9 @@ impl App {
             sign_in,
             outward,
         };
-        let http = http.serve(routes(rooms.clone(), keys.clone(), api::router(parts)), config.http.connections_max);
+        let routes =
+            routes(rooms.clone(), keys.clone(), api::router(parts), Proxies::new(&config.http.trusted_proxies));
+        let http = http.serve(routes, config.http.connections_max);
         readiness.set(true);
         tracing::info!(http = %http_addr, ops = %ops_addr, version = env!("CARGO_PKG_VERSION"), "the server is ready");
         Ok(Self {
@@ -195,13 +198,14 @@ impl App {
     }
 }
 
-fn routes(rooms: Rooms, keys: Arc<ApiKeys>, api: Router) -> Router {
+fn routes(rooms: Rooms, keys: Arc<ApiKeys>, api: Router, proxies: Proxies) -> Router {
     Router::new()
         .merge(session::router(rooms.clone()))
         .merge(twirp::router(rooms, keys))
         .merge(api)
         .merge(assets::router())
         .layer(from_fn(api::security_headers))
+        .layer(from_fn_with_state(proxies, forwarded::name_client))
 }
 
 fn outward(config: &Config, keys: &ApiKeys, http_addr: SocketAddr) -> Result<Outward, AppError> {

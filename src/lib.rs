@@ -24,6 +24,7 @@
 //! identity      who is calling, and what they may do
 //! oidc          what identity providers are asked, and what is believed of their answers
 //! app           builds everything; used by main and by tests
+//! forwarded     who is calling where a proxy stands in front
 //! http          accepts connections, with bounds and deadlines
 //! api           what the pages ask for
 //! assets        the embedded web pages
@@ -39,6 +40,7 @@ pub mod config;
 pub mod credentials;
 pub mod deliveries;
 pub mod door;
+pub mod forwarded;
 pub mod gate;
 pub mod http;
 pub mod hub;

@@ -25,6 +25,10 @@ use tokio::sync::Semaphore;
 const HASHES_MAX: usize = 2;
 /// Somebody who has forgotten which password it was, and a script that guesses, from one place.
 const PLACE_POLICY: Policy = Policy { name: "sign-in", quota: 10, window: Duration::from_secs(15 * 60) };
+/// A script that tries one password on many names. A whole shift that signs in from behind one address stays below it.
+const ADDRESS_POLICY: Policy = Policy { name: "sign-ins", quota: 300, window: Duration::from_secs(5 * 60) };
+/// How long somebody waits for their turn to be hashed: as long as the attempts before them that one address may make.
+const HASHED_WITHIN: Duration = Duration::from_secs(5);
 /// A script that guesses from many places. NIST SP 800-63B section 5.2.2 allows 100.
 const ACCOUNT_POLICY: Policy = Policy { name: "account", quota: 100, window: Duration::from_secs(3600) };
 
@@ -32,6 +36,7 @@ pub struct SignIn {
     pub(super) site: Site,
     pub(super) providers: Providers,
     hashing: Semaphore,
+    addresses: Limiter<IpAddr>,
     places: Limiter<(IpAddr, Login)>,
     accounts: Limiter<Login>,
 }
@@ -66,6 +71,7 @@ impl SignIn {
             site: Site { public_url, is_secure },
             providers: Providers::new(config)?,
             hashing: Semaphore::new(HASHES_MAX),
+            addresses: Limiter::new(ADDRESS_POLICY),
             places: Limiter::new(PLACE_POLICY),
             accounts: Limiter::new(ACCOUNT_POLICY),
         })
@@ -73,10 +79,15 @@ impl SignIn {
 
     /// Counts an attempt, whether or not there is such an account.
     pub(super) fn count(&self, login: &Login, peer: SocketAddr) -> Result<(), Problem> {
-        let now = Instant::now();
-        let place = self.places.take(&(network(Some(peer.ip())), login.clone()), now);
+        let (now, address) = (Instant::now(), network(Some(peer.ip())));
         // What one place has used up alone does not count against the account.
-        let verdict = if place.is_allowed { self.accounts.take(login, now) } else { place };
+        let mut verdict = self.addresses.take(&address, now);
+        if verdict.is_allowed {
+            verdict = self.places.take(&(address, login.clone()), now);
+        }
+        if verdict.is_allowed {
+            verdict = self.accounts.take(login, now);
+        }
         match verdict.is_allowed {
             true => Ok(()),
             false => Err(Problem::new(Code::TooManyRequests).retry_after(verdict.reset_seconds)),
@@ -113,7 +124,9 @@ impl SignIn {
             tracing::error!(%error, "a password was not hashed");
             Problem::new(Code::Internal)
         };
-        let _permit = self.hashing.acquire().await.map_err(|error| internal(&error))?;
+        let turn = tokio::time::timeout(HASHED_WITHIN, self.hashing.acquire()).await;
+        let turn = turn.map_err(|_| Problem::new(Code::Busy).retry_after(HASHED_WITHIN.as_secs()))?;
+        let _permit = turn.map_err(|error| internal(&error))?;
         tokio::task::spawn_blocking(work).await.map_err(|error| internal(&error))
     }
 

@@ -25,7 +25,7 @@ const TEXT_KEYS: &[&str] = &[
     "log.filter",
 ];
 /// Lists that an environment variable may give separated by commas.
-const LIST_KEYS: &[&str] = &["media.bind", "media.advertise"];
+const LIST_KEYS: &[&str] = &["http.trusted_proxies", "media.bind", "media.advertise"];
 /// Values that no message shows.
 const SECRET_KEYS: &[&str] = &["api.secret", "store.url", "mail.password"];
 /// The secret that a client of an identity provider has, at the end of its key.

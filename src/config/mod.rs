@@ -61,6 +61,9 @@ pub struct HttpConfig {
     /// How people reach this server: `https://meet.example.org`. Absent: browsers, as they call it; links in calendars and mails
     /// name this host.
     pub public_url: Option<PublicUrl>,
+    /// Proxies whose word is taken for who is calling (`X-Forwarded-For`). Without it, all who come through one are one caller to
+    /// the limits.
+    pub trusted_proxies: Vec<IpAddr>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -202,7 +205,12 @@ impl Default for Config {
             data_dir: PathBuf::from("./data"),
             open_rooms: None,
             api: ApiConfig::default(),
-            http: HttpConfig { listen: loopback(8080), connections_max: 4_096, public_url: None },
+            http: HttpConfig {
+                listen: loopback(8080),
+                connections_max: 4_096,
+                public_url: None,
+                trusted_proxies: Vec::new(),
+            },
             ops: OpsConfig { listen: loopback(9091) },
             media: MediaSettings {
                 workers: 0,

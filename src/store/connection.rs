@@ -96,21 +96,12 @@ impl Store {
                 }
             }
             Place::Postgres { url, connections_max } => {
-                let pool = AnyPoolOptions::new()
-                    .max_connections(*connections_max)
-                    .acquire_timeout(ACQUIRE_TIMEOUT)
-                    .after_connect(|connection, _| Box::pin(set_up(connection, POSTGRES)))
-                    .connect_with(options(url.expose())?)
-                    .await?;
-                migrations::run(&pool, Kind::Postgres).await?;
-                Inner {
-                    kind: Kind::Postgres,
-                    writer: pool.clone(),
-                    readers: pool,
-                    committed,
-                    data_dir: None,
-                    _lock: None,
-                }
+                // As in SQLite: writers that wait for the lock must not hold the connections on which its holder reads.
+                let writer = postgres_pool(1).connect_with(options(url.expose())?).await?;
+                migrations::run(&writer, Kind::Postgres).await?;
+                let readers = connections_max.saturating_sub(1).max(1);
+                let readers = postgres_pool(readers).connect_with(options(url.expose())?).await?;
+                Inner { kind: Kind::Postgres, writer, readers, committed, data_dir: None, _lock: None }
             }
         };
         let store = Self { inner: Arc::new(inner) };
@@ -245,6 +236,13 @@ fn sqlite_pool(connections: u32, pragmas: &'static str) -> AnyPoolOptions {
         .max_lifetime(None)
         .test_before_acquire(false)
         .after_connect(move |connection, _| Box::pin(set_up(connection, pragmas)))
+}
+
+fn postgres_pool(connections: u32) -> AnyPoolOptions {
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .after_connect(|connection, _| Box::pin(set_up(connection, POSTGRES)))
 }
 
 async fn set_up(connection: &mut sqlx::AnyConnection, statements: &'static str) -> sqlx::Result<()> {

@@ -1,7 +1,8 @@
 //! The foundation of the REST API, shown on its first resource: authentication, scopes, pages, versions, repeated
 //! requests, limits, bad input, description.
 
-use crate::harness::{Request, Server};
+use crate::harness::{Request, SECRET, Server};
+use consilium::config::Secret;
 use consilium::identity::Scope;
 use consilium::moment::Moment;
 use serde_json::{Value, json};
@@ -271,6 +272,28 @@ async fn a_caller_hears_what_is_left_and_a_stranger_is_slowed_down() {
     assert!(statuses.starts_with(&[401; 60]) && statuses.contains(&429), "{statuses:?}");
     assert_eq!(server.http(&Request::get(PATH).bearer(&admin)).await.status, 200, "others are not slowed down");
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_says_who_the_stranger_is_and_nobody_else_is_believed() {
+    let proxied = Server::start(|config| {
+        config.api.key = Some("key".into());
+        config.api.secret = Some(Secret::new(SECRET));
+        config.http.trusted_proxies = vec![[127, 0, 0, 1].into()];
+    })
+    .await;
+    let direct = Server::closed().await;
+    let ask = async |server: &Server, from: &str| {
+        server.http(&Request::get(PATH).bearer("ck_wrong").header("X-Forwarded-For", from)).await.status
+    };
+    for server in [&proxied, &direct] {
+        while ask(server, "198.51.100.1").await == 401 {}
+    }
+    assert_eq!(ask(&proxied, "198.51.100.2").await, 401, "somebody else");
+    assert_eq!(ask(&proxied, "198.51.100.2, 198.51.100.1").await, 429, "what a client claims is not believed");
+    assert_eq!(ask(&direct, "198.51.100.2").await, 429, "nobody is trusted unless said");
+    proxied.stop().await;
+    direct.stop().await;
 }
 
 #[tokio::test]
