@@ -167,6 +167,30 @@ async fn a_mailbox_that_does_not_exist_is_a_dead_letter_until_somebody_tries_aga
 }
 
 #[tokio::test]
+async fn a_mail_that_is_sent_again_takes_no_link_to_where_nobody_is_invited() {
+    let mailbox = Mailbox::start(Mood::Takes).await;
+    let server = server(&mailbox, None).await;
+    let key = server.api_key(&[Scope::MeetingsWrite]).await;
+    let meeting = meeting(&server, &key).await;
+    let invitation = invite(&server, &key, &meeting, "one@nhs.net").await;
+    mails(&mailbox, 1).await;
+    let one = format!("/api/v1/invitations/{}", invitation["id"].as_str().unwrap());
+    change(&server, &key, "PATCH", &one, &json!({"email": "two@nhs.net"}), 200).await;
+    mails(&mailbox, 3).await;
+    let listed = async || done(&server, Request::get(MAILS), &key, 200).await.0["items"].clone();
+    let is_told = async || listed().await.as_array().unwrap().iter().all(|mail| mail["state"] == "delivered");
+    wait_until(is_told, async || listed().await.to_string()).await;
+    let first = listed().await[2].clone();
+    assert_eq!(first["kind"], "request");
+    let path = format!("{MAILS}/{}", first["id"].as_str().unwrap());
+    done(&server, Request::post(&format!("{path}/retry"), "application/json", ""), &key, 200).await;
+    let state = async || done(&server, Request::get(&path), &key, 200).await.0["state"].clone();
+    wait_until(async || state().await == "superseded", async || state().await.to_string()).await;
+    mails(&mailbox, 3).await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_mail_server_that_says_nothing_holds_up_nobody() {
     let mailbox = Mailbox::start(Mood::Silent).await;
     let server = server(&mailbox, None).await;
