@@ -96,7 +96,7 @@ async fn who_does_not_come_back_is_lost_and_somebody_else_goes() {
         end(&store, &third[0], State::Dead, at(90_001)).await;
         assert_eq!(store.next_due(Channel::Webhook).await.unwrap(), None);
         let mut write = store.write().await.unwrap();
-        write.requeue(&third[0].id, at(90_002)).await.unwrap();
+        write.requeue(&third[0], false, at(90_002)).await.unwrap();
         write.commit().await.unwrap();
         assert_eq!(claim(&store, "t", at(90_002)).await[0].attempts, 1);
     }
@@ -127,6 +127,49 @@ async fn what_is_held_or_superseded_does_not_go() {
         write.commit().await.unwrap();
         put(&store, "t", "one", "d", at(10)).await;
         assert_eq!(kinds(&claim(&store, "t", at(10)).await), ["d"], "{}", database.name);
+    }
+}
+
+#[tokio::test]
+async fn what_is_behind_something_held_stays_behind_it() {
+    for database in databases().await {
+        let store = database.open().await;
+        let hold = async |is_held| {
+            let mut write = store.write().await.unwrap();
+            write.hold("t", is_held).await.unwrap();
+            write.commit().await.unwrap();
+        };
+        let requeue = async |ended: &Delivery, is_held| {
+            let mut write = store.write().await.unwrap();
+            write.requeue(ended, is_held, at(5)).await.unwrap();
+            let state = write.delivery(&ended.id).await.unwrap().state;
+            write.commit().await.unwrap();
+            state
+        };
+        for kind in ["a", "b", "c"] {
+            put(&store, "t", "one", kind, at(0)).await;
+        }
+        let first = claim(&store, "t", at(0)).await.remove(0);
+        hold(true).await;
+        end(&store, &first, State::Dead, at(1)).await;
+        assert_eq!(
+            kinds(&claim(&store, "t", at(9)).await),
+            [""; 0],
+            "{}: the next is held in its place",
+            database.name
+        );
+        assert_eq!(requeue(&first, true).await, State::Waiting, "{}: one of a lane has its turn", database.name);
+        hold(false).await;
+        for kind in ["b", "a", "c"] {
+            let next = claim(&store, "t", at(9)).await;
+            assert_eq!(kinds(&next), [kind], "{}: the oldest of those who wait", database.name);
+            end(&store, &next[0], State::Delivered, at(9)).await;
+        }
+        hold(true).await;
+        assert_eq!(requeue(&first, true).await, State::Held, "{}", database.name);
+        assert_eq!(kinds(&claim(&store, "t", at(9)).await), [""; 0]);
+        hold(false).await;
+        assert_eq!(kinds(&claim(&store, "t", at(9)).await), ["a"], "{}", database.name);
     }
 }
 
