@@ -15,7 +15,7 @@ use sqlx::{AnyConnection, Row};
 /// Targets looked at in one round; the others have their turn in the next.
 const TARGETS_MAX: i64 = 256;
 /// What has ended and is deleted at a time.
-const SWEPT_MAX: i64 = 1_000;
+const SWEPT_MAX: u64 = 1_000;
 
 macro_rules! columns {
     () => {
@@ -221,18 +221,18 @@ impl Write {
         find(self.connection(), id).await
     }
 
-    /// Deletes what ended before: what arrived sooner than what did not.
-    pub async fn sweep_outbox(&mut self, arrived_before: Moment, dead_before: Moment) -> Result<()> {
-        sqlx::query(
+    /// Deletes what ended before: what arrived sooner than what did not. Whether there may be more of it.
+    pub async fn sweep_outbox(&mut self, arrived_before: Moment, dead_before: Moment) -> Result<bool> {
+        let swept = sqlx::query(
             "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE ended_at_ms < $1 AND (state <> 'dead' \
              OR ended_at_ms < $2) ORDER BY ended_at_ms LIMIT $3)",
         )
         .bind(arrived_before.ms())
         .bind(dead_before.ms())
-        .bind(SWEPT_MAX)
+        .bind(SWEPT_MAX as i64)
         .execute(self.connection())
         .await?;
-        Ok(())
+        Ok(swept.rows_affected() >= SWEPT_MAX)
     }
 }
 

@@ -174,6 +174,32 @@ async fn what_is_behind_something_held_stays_behind_it() {
 }
 
 #[tokio::test]
+async fn what_is_swept_is_bounded_and_says_whether_there_is_more() {
+    for database in databases().await {
+        let store = database.open().await;
+        let mut write = store.write().await.unwrap();
+        let dead = NewDelivery {
+            channel: Channel::Webhook,
+            target: "t",
+            lane: "one",
+            notice: "EV",
+            kind: "a",
+            content: "{}".into(),
+            dead_because: Some("too_many_waiting"),
+        };
+        for _ in 0..1_001 {
+            write.enqueue(&dead, at(0)).await.unwrap();
+        }
+        for is_more in [true, false] {
+            assert_eq!(write.sweep_outbox(at(9), at(9)).await.unwrap(), is_more, "{}", database.name);
+        }
+        write.commit().await.unwrap();
+        let filter = Filter { channel: Channel::Webhook, target: None, state: None };
+        assert_eq!(store.deliveries(filter, None, 10).await.unwrap().len(), 0, "{}", database.name);
+    }
+}
+
+#[tokio::test]
 async fn what_has_arrived_is_forgotten_before_what_has_not() {
     for database in databases().await {
         let store = database.open().await;
