@@ -54,7 +54,8 @@ impl Deliveries {
             tasks.spawn(follow(store.clone(), MailPlanner::new(store.clone()), bell.clone(), stopped.clone()));
             tasks
                 .spawn(Courier::new(store.clone(), smtp, bell, figures.clone(), config.mail.attempts_max).run(stopped));
-        } else {
+        } else if !store.is_shared() {
+            // With others on the same database, it may be one of them who sends mails and follows for that.
             store.unfollow(Reader::Mail).await?;
         }
         Ok(Self { stop, tasks, figures })

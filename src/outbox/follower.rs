@@ -6,7 +6,7 @@
 use super::{Bell, Channel};
 use crate::moment::Moment;
 use crate::store::events::Event;
-use crate::store::readers::Reader;
+use crate::store::readers::{ABSENT, Reader};
 use crate::store::{Result, Store, Write};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -56,12 +56,15 @@ pub async fn follow<P: Planner>(store: Store, planner: P, bell: Bell, mut stop: 
 /// Returns how many events were dealt with.
 async fn read_on<P: Planner>(store: &Store, planner: &P) -> Result<usize> {
     let position = store.position(P::READER).await?;
-    if position >= store.last_event().await? || planner.is_idle().await? {
+    if position == ABSENT || position >= store.last_event().await? || planner.is_idle().await? {
         return Ok(0);
     }
     let mut write = store.write().await?;
     // Another server may have been here since.
     let position = write.position(P::READER).await?;
+    if position == ABSENT {
+        return Ok(0);
+    }
     let events = store.events_after(position, PAGE).await?;
     let Some(last) = events.last() else { return Ok(0) };
     planner.plan(&mut write, &events, Moment::now()).await?;

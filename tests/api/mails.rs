@@ -7,6 +7,7 @@ use crate::meetings::{PATH, done, weekly};
 use consilium::config::{MailTls, PublicUrl, Secret};
 use consilium::identity::Scope;
 use consilium::store::Place;
+use consilium::store::readers::{ABSENT, Reader};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -188,6 +189,28 @@ async fn a_mail_that_is_sent_again_takes_no_link_to_where_nobody_is_invited() {
     wait_until(async || state().await == "superseded", async || state().await.to_string()).await;
     mails(&mailbox, 3).await;
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_sends_no_mails_stops_nobody_else_from_it() {
+    for database in crate::databases::databases().await {
+        let Place::Postgres { url, .. } = &database.place else { continue };
+        let mailbox = Mailbox::start(Mood::Takes).await;
+        let server = server(&mailbox, Some(&database)).await;
+        let other = Server::start(|config| {
+            config.api.key = Some("key".into());
+            config.api.secret = Some(Secret::new(crate::harness::SECRET));
+            config.store.url = Some(url.clone());
+        })
+        .await;
+        assert_ne!(other.app.store().position(Reader::Mail).await.unwrap(), ABSENT, "the first follows still");
+        let key = other.api_key(&[Scope::MeetingsWrite]).await;
+        let meeting = meeting(&other, &key).await;
+        invite(&other, &key, &meeting, "one@nhs.net").await;
+        mails(&mailbox, 1).await;
+        other.stop().await;
+        server.stop().await;
+    }
 }
 
 #[tokio::test]
