@@ -11,7 +11,7 @@ use crate::store::{Result, Store, Write};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Events in one transaction: others wait for the write lock meanwhile.
+/// Events in one transaction at most: others wait for the write lock meanwhile.
 const PAGE: i64 = 50;
 /// Events of other servers that share the database are not announced here.
 const POLL: Duration = Duration::from_secs(2);
@@ -26,6 +26,11 @@ pub trait Planner: Send + Sync {
     /// Whether there is nobody to tell. Events then wait to be read; who comes later is older than they are or is not.
     fn is_idle(&self) -> impl Future<Output = Result<bool>> + Send;
 
+    /// How many of these events, from the first, may be planned in one transaction: at least one.
+    fn fit(&self, events: &[Event]) -> usize {
+        events.len()
+    }
+
     fn plan(&self, write: &mut Write, events: &[Event], now: Moment) -> impl Future<Output = Result<()>> + Send;
 }
 
@@ -37,6 +42,10 @@ pub async fn follow<P: Planner>(store: Store, planner: P, bell: Bell, mut stop: 
             Ok(0) => POLL,
             Ok(_) => {
                 bell.ring(P::CHANNEL);
+                // What is left is read after the next start.
+                if stop.has_changed().unwrap_or(true) {
+                    return;
+                }
                 continue;
             }
             Err(error) => {
@@ -65,7 +74,8 @@ async fn read_on<P: Planner>(store: &Store, planner: &P) -> Result<usize> {
     if position == ABSENT {
         return Ok(0);
     }
-    let events = store.events_after(position, PAGE).await?;
+    let mut events = store.events_after(position, PAGE).await?;
+    events.truncate(planner.fit(&events));
     let Some(last) = events.last() else { return Ok(0) };
     planner.plan(&mut write, &events, Moment::now()).await?;
     write.set_position(P::READER, last.sequence).await?;

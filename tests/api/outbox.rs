@@ -2,10 +2,14 @@
 
 use crate::databases::databases;
 use consilium::moment::Moment;
-use consilium::outbox::{Channel, Delivery, NewDelivery, State};
-use consilium::store::Store;
+use consilium::outbox::follower::{Planner, follow};
+use consilium::outbox::{Bell, Channel, Delivery, NewDelivery, State};
+use consilium::store::events::{Event, NewEvent};
 use consilium::store::outbox::Filter;
+use consilium::store::readers::{ABSENT, Reader};
+use consilium::store::{Result, Store, Write};
 use std::time::Duration;
+use tokio::sync::watch;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -170,6 +174,49 @@ async fn what_is_behind_something_held_stays_behind_it() {
         assert_eq!(kinds(&claim(&store, "t", at(9)).await), [""; 0]);
         hold(false).await;
         assert_eq!(kinds(&claim(&store, "t", at(9)).await), ["a"], "{}", database.name);
+    }
+}
+
+/// Plans nothing, a few events at a time.
+struct Few;
+
+impl Planner for Few {
+    const READER: Reader = Reader::Webhooks;
+    const CHANNEL: Channel = Channel::Webhook;
+
+    async fn is_idle(&self) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn fit(&self, events: &[Event]) -> usize {
+        events.len().min(2)
+    }
+
+    async fn plan(&self, _: &mut Write, events: &[Event], _: Moment) -> Result<()> {
+        assert_eq!(events.len(), 2, "no more than fits");
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn who_follows_the_events_stops_between_two_transactions() {
+    for database in databases().await {
+        let store = database.open().await;
+        let mut write = store.write().await.unwrap();
+        for _ in 0..6 {
+            let event = NewEvent { kind: "meeting.updated", subject: "m", body: serde_json::json!({}) };
+            write.append_event(at(0), &event).await.unwrap();
+        }
+        write.commit().await.unwrap();
+        let (stop, stopped) = watch::channel(());
+        drop(stop);
+        for position in [2, 4] {
+            follow(store.clone(), Few, Bell::default(), stopped.clone()).await;
+            assert_eq!(store.position(Reader::Webhooks).await.unwrap(), position, "{}", database.name);
+        }
+        store.unfollow(Reader::Webhooks).await.unwrap();
+        follow(store.clone(), Few, Bell::default(), stopped).await;
+        assert_eq!(store.position(Reader::Webhooks).await.unwrap(), ABSENT, "{}: nobody follows", database.name);
     }
 }
 
