@@ -11,6 +11,7 @@ use crate::store::{Store, StoreError};
 use crate::webhooks::{Sender, SenderError, WebhookPlanner, listen};
 use consilium_signaling::rooms::Notices;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -23,6 +24,9 @@ pub enum DeliveryError {
     #[error(transparent)]
     Webhooks(#[from] SenderError),
 }
+
+/// Longer than couriers take to drain; well below what service managers wait for the whole server.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(6);
 
 /// Owns the tasks.
 pub struct Deliveries {
@@ -54,7 +58,8 @@ impl Deliveries {
             tasks.spawn(follow(store.clone(), MailPlanner::new(store.clone()), bell.clone(), stopped.clone()));
             tasks
                 .spawn(Courier::new(store.clone(), smtp, bell, figures.clone(), config.mail.attempts_max).run(stopped));
-        } else {
+        } else if !store.is_shared() {
+            // With others on the same database, it may be one of them who sends mails and follows for that.
             store.unfollow(Reader::Mail).await?;
         }
         Ok(Self { stop, tasks, figures })
@@ -67,10 +72,17 @@ impl Deliveries {
     /// What is under way may finish, for a short while.
     pub async fn shutdown(mut self) {
         drop(self.stop);
-        while let Some(ended) = self.tasks.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(%error, "a task of deliveries failed");
+        let joined = async {
+            while let Some(ended) = self.tasks.join_next().await {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a task of deliveries failed");
+                }
             }
+        };
+        if tokio::time::timeout(SHUTDOWN_MAX, joined).await.is_err() {
+            // Nothing is lost but time and notices: what was not committed is done again.
+            tracing::warn!("deliveries did not end in time and are cut off");
+            self.tasks.abort_all();
         }
     }
 }

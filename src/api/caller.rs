@@ -8,7 +8,7 @@ use super::problem::{Code, Problem};
 use super::rate::{Limiter, Policy};
 use crate::identity::api_key::{ApiKeySecret, SealKey};
 use crate::identity::{Caller, Invitee, SignedIn, Subject};
-use crate::ids::{InvitationId, MeetingId};
+use crate::ids::{FeedId, InvitationId, MeetingId};
 use crate::moment::Moment;
 use crate::store::StoreError;
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
@@ -31,10 +31,15 @@ const STRANGER_POLICY: Policy = Policy { name: "address", quota: 60, window: Dur
 /// How often one link may be used: reloads and lost connections, not a hammer. Each use takes the write lock.
 const LINK_POLICY: Policy = Policy { name: "link", quota: 30, window: Duration::from_secs(60) };
 
+/// How often one calendar of somebody's own may be fetched: programs ask every few minutes, on a few devices. Each fetch writes
+/// every meeting of the feed.
+const FEED_POLICY: Policy = Policy { name: "feed", quota: 30, window: Duration::from_secs(60) };
+
 pub(super) struct Limits {
     /// By the name of the subject.
     callers: Limiter<String>,
     links: Limiter<InvitationId>,
+    feeds: Limiter<FeedId>,
     strangers: Limiter<IpAddr>,
 }
 
@@ -43,6 +48,7 @@ impl Default for Limits {
         Self {
             callers: Limiter::new(CALLER_POLICY),
             links: Limiter::new(LINK_POLICY),
+            feeds: Limiter::new(FEED_POLICY),
             strangers: Limiter::new(STRANGER_POLICY),
         }
     }
@@ -85,6 +91,15 @@ pub(super) fn keep_pace(api: &Api, name: &str) -> Result<(), Problem> {
 /// Whether a good link may be used now.
 pub(super) fn check_link_rate(api: &Api, invitation: &InvitationId) -> Result<(), Problem> {
     let verdict = api.limits.links.take(invitation, Instant::now());
+    match verdict.is_allowed {
+        true => Ok(()),
+        false => Err(Problem::new(Code::TooManyRequests).retry_after(verdict.reset_seconds)),
+    }
+}
+
+/// Whether a calendar of somebody's own may be fetched now.
+pub(super) fn check_feed_rate(api: &Api, feed: &FeedId) -> Result<(), Problem> {
+    let verdict = api.limits.feeds.take(feed, Instant::now());
     match verdict.is_allowed {
         true => Ok(()),
         false => Err(Problem::new(Code::TooManyRequests).retry_after(verdict.reset_seconds)),

@@ -9,6 +9,7 @@ use crate::identity::{Action, Caller, may};
 use crate::ids::{DeliveryId, WebhookId};
 use crate::moment::Moment;
 use crate::outbox::{Channel, Delivery, State};
+use crate::store::Write;
 use crate::store::audit::NewEntry;
 use crate::store::outbox::Filter;
 use axum::extract::State as Shared;
@@ -88,7 +89,8 @@ async fn list(
     Ok(axum::Json(Page::new(rows, query.limit, &list, |row| row.id.clone(), Shown::from)))
 }
 
-/// Send again what was given up, or what has arrived.
+/// Send again what was given up, or what has arrived. It waits while its endpoint is not enabled, and while something else
+/// about the same thing is on its way.
 #[utoipa::path(post, path = "/api/v1/webhooks/{id}/deliveries/{delivery}/redeliver", operation_id = "redeliver", tag = "Webhooks",
     params(("id" = WebhookId, Path), ("delivery" = DeliveryId, Path)),
     responses((status = 200, body = Shown), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody)))]
@@ -103,7 +105,7 @@ async fn redeliver(
     Ok(axum::Json(Shown::from(again)))
 }
 
-/// As if it had never been tried. What is still on its way is left alone.
+/// As if it had never been tried. What is still on its way is left alone, and an endpoint that is not enabled too.
 pub(super) async fn requeue(
     api: &Api,
     caller: &Caller,
@@ -120,11 +122,23 @@ pub(super) async fn requeue(
     if !matches!(found.state, State::Dead | State::Delivered) {
         return Err(Problem::new(Code::Conflict).with_detail("It is still on its way, or something newer is."));
     }
-    write.requeue(id, now).await?;
+    let is_held = is_held(&mut write, &found).await?;
+    write.requeue(&found, is_held, now).await?;
     let (actor, subject) = (caller.subject.as_str(), id.as_str());
     write.append_audit(now, &NewEntry { actor, action, subject, details: &[] }).await?;
     let again = write.delivery(id).await?;
     write.commit().await?;
     api.outward.bell.ring(again.channel);
     Ok(again)
+}
+
+/// Whether its target wants nothing at present.
+async fn is_held(write: &mut Write, delivery: &Delivery) -> Result<bool, Problem> {
+    match delivery.channel {
+        Channel::Mail => Ok(false),
+        Channel::Webhook => {
+            let id = WebhookId::parse(&delivery.target).ok_or(Code::Internal)?;
+            Ok(!write.webhook(&id).await?.is_enabled)
+        }
+    }
 }

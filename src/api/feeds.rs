@@ -2,7 +2,7 @@
 
 use super::Api;
 use super::calendars::{answer, personal_link};
-use super::caller::{Known, keep_pace, slow_down};
+use super::caller::{Known, check_feed_rate, slow_down};
 use super::creation::{Begun, Created, Creation};
 use super::extract::{IdempotencyKey, Json, Path, Query};
 use super::page::{Page, PageQuery, read_cursor};
@@ -199,7 +199,7 @@ struct Dated {
 }
 
 async fn calendar(api: &Api, feed: &Feed) -> Result<Response, Problem> {
-    keep_pace(api, feed.id.as_str())?;
+    check_feed_rate(api, &feed.id)?;
     let now = Moment::now();
     let from = Moment::from_ms(now.ms().saturating_sub(KEPT.as_millis() as i64));
     let mut dated: Vec<Dated> = Vec::new();

@@ -40,6 +40,13 @@ pub fn plan(meeting: &Meeting, invitation: &Invitation, mailed: Option<&Mailed>,
     }
 }
 
+/// Whether a mail to this address, late or sent again by hand, still says what is so. If not, a newer one is planned, or will
+/// be: an old one must not take the link of today to where nobody is invited any more.
+pub fn is_still_so(meeting: &Meeting, invitation: &Invitation, address: &str, is_cancellation: bool) -> bool {
+    let is_invited = wanted(meeting, invitation).is_some_and(|wanted| wanted.address.eq_ignore_ascii_case(address));
+    is_invited != is_cancellation
+}
+
 /// What the calendar should hold now.
 fn wanted(meeting: &Meeting, invitation: &Invitation) -> Option<Mailed> {
     let is_invited = meeting.status == Status::Scheduled && invitation.revoked_at.is_none();
@@ -146,6 +153,24 @@ mod tests {
         assert_eq!(told(&both), (Some("one@nhs.net"), Some("two@nhs.net")));
         let louder = Invitation { email: Email::new("One@NHS.net"), ..invitation };
         assert_eq!(told(&plan(&meeting, &louder, mailed.as_ref(), now())), (None, None), "the same mailbox");
+    }
+
+    #[test]
+    fn an_old_mail_says_only_what_is_still_so() {
+        let meeting = meeting();
+        let invitation = invitation(&meeting);
+        // Whether a request and a cancellation may still go.
+        let may_go = |meeting: &Meeting, invitation: &Invitation, address: &str| {
+            [false, true].map(|is_cancellation| is_still_so(meeting, invitation, address, is_cancellation))
+        };
+        assert_eq!(may_go(&meeting, &invitation, "One@NHS.net"), [true, false]);
+        assert_eq!(may_go(&meeting, &invitation, "two@nhs.net"), [false, true], "invited elsewhere");
+        let silent = Invitation { email: None, ..invitation.clone() };
+        assert_eq!(may_go(&meeting, &silent, "one@nhs.net"), [false, true]);
+        let revoked = Invitation { revoked_at: Some(now()), ..invitation.clone() };
+        assert_eq!(may_go(&meeting, &revoked, "one@nhs.net"), [false, true]);
+        let cancelled = meeting.cancelled(now()).unwrap();
+        assert_eq!(may_go(&cancelled, &invitation, "one@nhs.net"), [false, true]);
     }
 
     #[test]

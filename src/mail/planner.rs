@@ -71,6 +71,10 @@ impl Planner for MailPlanner {
         Ok(false)
     }
 
+    fn fit(&self, events: &[Event]) -> usize {
+        fit(events)
+    }
+
     async fn plan(&self, write: &mut Write, events: &[Event], now: Moment) -> Result<()> {
         for (meeting, touched) in touched(events) {
             let meeting = match self.store.meeting(&meeting).await {
@@ -86,12 +90,23 @@ impl Planner for MailPlanner {
     }
 }
 
+/// Everybody of one meeting and no more: with [`INVITATIONS_MAX`] of them, that is as much as others should wait for. An event
+/// is planned whole, so it cannot be less.
+fn fit(events: &[Event]) -> usize {
+    let whole = events.iter().find(|event| is_of_everybody(event)).map(|event| &event.subject);
+    events.iter().take_while(|event| !is_of_everybody(event) || Some(&event.subject) == whole).count()
+}
+
+fn is_of_everybody(event: &Event) -> bool {
+    event.kind.starts_with("meeting.")
+}
+
 /// Each meeting once, whatever happened to it.
 fn touched(events: &[Event]) -> BTreeMap<MeetingId, Touched> {
     let mut meetings = BTreeMap::new();
     for event in events {
         let Some(meeting) = MeetingId::parse(&event.subject) else { continue };
-        if event.kind.starts_with("meeting.") {
+        if is_of_everybody(event) {
             meetings.insert(meeting, Touched::Everybody);
         } else if event.kind.starts_with("invitation.") {
             let id = event.body["invitation"].as_str().and_then(InvitationId::parse);
@@ -158,5 +173,23 @@ mod tests {
         assert_eq!(touched.len(), 2);
         assert_eq!(touched[&meeting], Touched::Everybody);
         assert_eq!(touched[&other], Touched::These(vec![one, two]));
+    }
+
+    #[test]
+    fn at_a_time_everybody_of_one_meeting_is_told_and_not_of_two() {
+        let now = Moment::from_ms(1);
+        let event = |kind: &str, subject: &str| Event {
+            sequence: 1,
+            at: now,
+            kind: kind.into(),
+            subject: subject.into(),
+            body: json!({}),
+        };
+        let (created, updated) = (event("meeting.created", "a"), event("meeting.updated", "a"));
+        let (invited, other) = (event("invitation.created", "b"), event("meeting.created", "b"));
+        assert_eq!(fit(&[]), 0);
+        assert_eq!(fit(&[invited.clone(), created.clone(), updated.clone(), invited.clone()]), 4);
+        assert_eq!(fit(&[created.clone(), invited.clone(), updated.clone(), other.clone(), updated]), 3);
+        assert_eq!(fit(&[other, created, invited]), 1, "the first always fits");
     }
 }

@@ -1,11 +1,11 @@
 //! How mails leave: by SMTP, one connection each. What the other side says is never logged, for it repeats addresses.
 
 use super::message::Letter;
+use super::plan::is_still_so;
 use super::{CANCEL, Envelope};
 use crate::calendar::links::Links;
 use crate::config::{MailConfig, MailTls};
 use crate::meetings::invitation::Invitation;
-use crate::meetings::meeting::Status;
 use crate::moment::Moment;
 use crate::outbox::courier::Carrier;
 use crate::outbox::{Channel, Delivery, Failure, Outcome};
@@ -77,9 +77,7 @@ impl Smtp {
         let invitation = self.store.invitation(&envelope.invitation).await.map_err(store)?;
         let exceptions = self.store.exceptions(&envelope.meeting).await.map_err(store)?;
         let is_cancelled = delivery.kind == CANCEL;
-        // The cancellation is planned, or will be.
-        let is_over = meeting.status == Status::Cancelled || invitation.revoked_at.is_some();
-        if !is_cancelled && is_over {
+        if !is_still_so(&meeting, &invitation, &envelope.address, is_cancelled) {
             return Ok(Prepared::Superseded);
         }
         let link = self.link(&invitation).await.map_err(store)?;

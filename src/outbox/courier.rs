@@ -60,10 +60,13 @@ impl<C: Carrier> Courier<C> {
         let mut sweep_at = tokio::time::Instant::now();
         loop {
             if tokio::time::Instant::now() >= sweep_at {
-                complain::<C>("sweep", &self.sweep().await);
-                sweep_at = tokio::time::Instant::now() + SWEEP;
+                let swept = self.sweep().await;
+                complain::<C, _>("sweep", &swept);
+                // In between, others have the lock, and what is due goes.
+                let is_more = swept.unwrap_or_default();
+                sweep_at = tokio::time::Instant::now() + if is_more { Duration::ZERO } else { SWEEP };
             }
-            let pause = match complain::<C>("set out", &self.set_out().await) {
+            let pause = match complain::<C, _>("set out", &self.set_out().await) {
                 true => self.pause().await,
                 false => BACKOFF,
             };
@@ -124,7 +127,7 @@ impl<C: Carrier> Courier<C> {
             *busy = busy.saturating_sub(1);
         }
         self.in_flight.retain(|_, busy| *busy > 0);
-        complain::<C>("record", &self.record(&delivery, outcome).await);
+        complain::<C, _>("record", &self.record(&delivery, outcome).await);
     }
 
     async fn record(&self, delivery: &Delivery, outcome: Outcome) -> Result<()> {
@@ -161,17 +164,19 @@ impl<C: Carrier> Courier<C> {
         }
     }
 
-    async fn sweep(&self) -> Result<()> {
+    /// Whether there is more to sweep.
+    async fn sweep(&self) -> Result<bool> {
         let now = Moment::now();
         let before = |kept: Duration| Moment::from_ms(now.ms().saturating_sub(kept.as_millis() as i64));
         let mut write = self.store.write().await?;
-        write.sweep_outbox(before(KEPT), before(KEPT_DEAD)).await?;
-        write.commit().await
+        let is_more = write.sweep_outbox(before(KEPT), before(KEPT_DEAD)).await?;
+        write.commit().await?;
+        Ok(is_more)
     }
 }
 
 /// Whether it went well.
-fn complain<C: Carrier>(step: &'static str, result: &Result<()>) -> bool {
+fn complain<C: Carrier, T>(step: &'static str, result: &Result<T>) -> bool {
     if let Err(error) = result {
         tracing::warn!(%error, channel = C::CHANNEL.name(), step, "the store did not answer; deliveries wait");
     }

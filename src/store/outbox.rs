@@ -15,7 +15,7 @@ use sqlx::{AnyConnection, Row};
 /// Targets looked at in one round; the others have their turn in the next.
 const TARGETS_MAX: i64 = 256;
 /// What has ended and is deleted at a time.
-const SWEPT_MAX: i64 = 1_000;
+const SWEPT_MAX: u64 = 1_000;
 
 macro_rules! columns {
     () => {
@@ -135,24 +135,28 @@ impl Write {
         Ok(())
     }
 
-    /// It will not be tried again, and the next in its lane has its turn. What somebody else has ended stays as it is.
+    /// It will not be tried again, and the next in its lane has its turn, or is held in its place. What somebody else has
+    /// ended stays as it is.
     pub async fn end(&mut self, ended: &Delivery, state: State, failure: Option<&str>, now: Moment) -> Result<()> {
-        let changed = sqlx::query(
-            "UPDATE outbox SET state = $1, failure = $2, ended_at_ms = $3 WHERE id = $4 AND state IN ('pending', 'held')",
-        )
-        .bind(state.name())
-        .bind(failure)
-        .bind(now.ms())
-        .bind(ended.id.as_str())
-        .execute(self.connection())
-        .await?;
-        if changed.rows_affected() == 0 {
-            return Ok(());
-        }
+        // It may have been held since it was taken, and nobody changes that before this transaction ends.
+        let row = sqlx::query("SELECT state FROM outbox WHERE id = $1 AND state IN ('pending', 'held')")
+            .bind(ended.id.as_str())
+            .fetch_optional(self.connection())
+            .await?;
+        let Some(row) = row else { return Ok(()) };
+        let turn: String = row.try_get(0)?;
+        sqlx::query("UPDATE outbox SET state = $1, failure = $2, ended_at_ms = $3 WHERE id = $4")
+            .bind(state.name())
+            .bind(failure)
+            .bind(now.ms())
+            .bind(ended.id.as_str())
+            .execute(self.connection())
+            .await?;
         sqlx::query(
-            "UPDATE outbox SET state = 'pending', due_at_ms = $1 WHERE id = (SELECT id FROM outbox WHERE target = $2 \
-             AND lane = $3 AND state = 'waiting' ORDER BY number LIMIT 1)",
+            "UPDATE outbox SET state = $1, due_at_ms = $2 WHERE id = (SELECT id FROM outbox WHERE target = $3 \
+             AND lane = $4 AND state = 'waiting' ORDER BY number LIMIT 1)",
         )
+        .bind(turn)
         .bind(now.ms())
         .bind(&ended.target)
         .bind(&ended.lane)
@@ -197,15 +201,19 @@ impl Write {
         Ok(())
     }
 
-    /// As if it had never been tried.
-    pub async fn requeue(&mut self, id: &DeliveryId, now: Moment) -> Result<()> {
-        sqlx::query(
-            "UPDATE outbox SET state = 'pending', attempts = 0, due_at_ms = $1, ended_at_ms = NULL WHERE id = $2",
-        )
-        .bind(now.ms())
-        .bind(id.as_str())
-        .execute(self.connection())
-        .await?;
+    /// As if it had never been tried: behind what is on its way in its lane, and kept back where its target `is_held`.
+    pub async fn requeue(&mut self, ended: &Delivery, is_held: bool, now: Moment) -> Result<()> {
+        let state = match self.is_lane_busy(&ended.target, &ended.lane).await? {
+            true => State::Waiting,
+            false if is_held => State::Held,
+            false => State::Pending,
+        };
+        sqlx::query("UPDATE outbox SET state = $1, attempts = 0, due_at_ms = $2, ended_at_ms = NULL WHERE id = $3")
+            .bind(state.name())
+            .bind(now.ms())
+            .bind(ended.id.as_str())
+            .execute(self.connection())
+            .await?;
         Ok(())
     }
 
@@ -213,18 +221,18 @@ impl Write {
         find(self.connection(), id).await
     }
 
-    /// Deletes what ended before: what arrived sooner than what did not.
-    pub async fn sweep_outbox(&mut self, arrived_before: Moment, dead_before: Moment) -> Result<()> {
-        sqlx::query(
+    /// Deletes what ended before: what arrived sooner than what did not. Whether there may be more of it.
+    pub async fn sweep_outbox(&mut self, arrived_before: Moment, dead_before: Moment) -> Result<bool> {
+        let swept = sqlx::query(
             "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE ended_at_ms < $1 AND (state <> 'dead' \
              OR ended_at_ms < $2) ORDER BY ended_at_ms LIMIT $3)",
         )
         .bind(arrived_before.ms())
         .bind(dead_before.ms())
-        .bind(SWEPT_MAX)
+        .bind(SWEPT_MAX as i64)
         .execute(self.connection())
         .await?;
-        Ok(())
+        Ok(swept.rows_affected() >= SWEPT_MAX)
     }
 }
 

@@ -12,7 +12,7 @@ pub enum Reader {
 }
 
 /// Of a reader who does not follow at present.
-const ABSENT: i64 = -1;
+pub const ABSENT: i64 = -1;
 
 impl Reader {
     pub const fn name(self) -> &'static str {

@@ -34,18 +34,20 @@ pub async fn listen(store: Store, mut notices: Notices, bell: Bell, mut stop: wa
                 continue;
             }
         }
-        keep(&store, &batch, &bell).await;
+        keep(&store, &batch, &bell, || is_stopped || stop.has_changed().unwrap_or(true)).await;
         batch.clear();
     }
 }
 
-async fn keep(store: &Store, batch: &[Arc<Notice>], bell: &Bell) {
+/// A server that stops does not wait for a store that fails.
+async fn keep(store: &Store, batch: &[Arc<Notice>], bell: &Bell, is_stopped: impl Fn() -> bool) {
     for attempt in 1..=ATTEMPTS {
         match put_away(store, batch).await {
             Ok(true) => return bell.ring(Channel::Webhook),
             Ok(false) => return,
-            Err(error) if attempt == ATTEMPTS => {
+            Err(error) if attempt == ATTEMPTS || is_stopped() => {
                 tracing::error!(%error, notices = batch.len(), "what happened in rooms is not told");
+                return;
             }
             Err(_) => tokio::time::sleep(BACKOFF).await,
         }

@@ -63,6 +63,10 @@ impl Sender {
                 return Err("store".into());
             }
         };
+        if !endpoint.is_enabled {
+            // It was taken a moment before it was held, and stays held.
+            return Err("disabled".into());
+        }
         // What was permitted may not be any more.
         let url = check_url(&endpoint.url, self.reach).map_err(|_| "address")?;
         let signature = self.sign(&endpoint, &delivery.content).ok_or("secret")?;

@@ -154,6 +154,25 @@ async fn a_calendar_of_ones_own_has_every_meeting_and_opens_with_its_address_alo
 }
 
 #[tokio::test]
+async fn a_calendar_of_ones_own_is_fetched_at_a_pace_of_its_own() {
+    let server = Server::closed().await;
+    let key = server.api_key(&[Scope::MeetingsWrite]).await;
+    let mut paths = Vec::new();
+    for email in ["one@nhs.net", "two@nhs.net"] {
+        let (feed, _) = done(&server, Request::json("POST", FEEDS, &json!({"email": email})), &key, 201).await;
+        let url = feed["url"].as_str().unwrap();
+        paths.push(url[url.find("/api/").unwrap()..].to_owned());
+    }
+    let mut statuses = Vec::new();
+    for _ in 0..35 {
+        statuses.push(server.http(&Request::get(&paths[0])).await.status);
+    }
+    assert!(statuses.starts_with(&[200; 30]) && statuses.contains(&429), "{statuses:?}");
+    assert_eq!(server.http(&Request::get(&paths[1])).await.status, 200, "each has its own");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn guessing_the_address_of_a_calendar_is_slow() {
     let server = Server::closed().await;
     let guess = format!("/api/v1/calendar/feed_00000000000000000000000000.{}/feed.ics", "A".repeat(43));

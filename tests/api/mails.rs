@@ -7,6 +7,7 @@ use crate::meetings::{PATH, done, weekly};
 use consilium::config::{MailTls, PublicUrl, Secret};
 use consilium::identity::Scope;
 use consilium::store::Place;
+use consilium::store::readers::{ABSENT, Reader};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -164,6 +165,52 @@ async fn a_mailbox_that_does_not_exist_is_a_dead_letter_until_somebody_tries_aga
     let refused = server.http(&Request::post(&again, "application/json", "").bearer(&reader)).await;
     assert_eq!((refused.status, refused.problem().as_str()), (403, "missing_scope"));
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_mail_that_is_sent_again_takes_no_link_to_where_nobody_is_invited() {
+    let mailbox = Mailbox::start(Mood::Takes).await;
+    let server = server(&mailbox, None).await;
+    let key = server.api_key(&[Scope::MeetingsWrite]).await;
+    let meeting = meeting(&server, &key).await;
+    let invitation = invite(&server, &key, &meeting, "one@nhs.net").await;
+    mails(&mailbox, 1).await;
+    let one = format!("/api/v1/invitations/{}", invitation["id"].as_str().unwrap());
+    change(&server, &key, "PATCH", &one, &json!({"email": "two@nhs.net"}), 200).await;
+    mails(&mailbox, 3).await;
+    let listed = async || done(&server, Request::get(MAILS), &key, 200).await.0["items"].clone();
+    let is_told = async || listed().await.as_array().unwrap().iter().all(|mail| mail["state"] == "delivered");
+    wait_until(is_told, async || listed().await.to_string()).await;
+    let first = listed().await[2].clone();
+    assert_eq!(first["kind"], "request");
+    let path = format!("{MAILS}/{}", first["id"].as_str().unwrap());
+    done(&server, Request::post(&format!("{path}/retry"), "application/json", ""), &key, 200).await;
+    let state = async || done(&server, Request::get(&path), &key, 200).await.0["state"].clone();
+    wait_until(async || state().await == "superseded", async || state().await.to_string()).await;
+    mails(&mailbox, 3).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_sends_no_mails_stops_nobody_else_from_it() {
+    for database in crate::databases::databases().await {
+        let Place::Postgres { url, .. } = &database.place else { continue };
+        let mailbox = Mailbox::start(Mood::Takes).await;
+        let server = server(&mailbox, Some(&database)).await;
+        let other = Server::start(|config| {
+            config.api.key = Some("key".into());
+            config.api.secret = Some(Secret::new(crate::harness::SECRET));
+            config.store.url = Some(url.clone());
+        })
+        .await;
+        assert_ne!(other.app.store().position(Reader::Mail).await.unwrap(), ABSENT, "the first follows still");
+        let key = other.api_key(&[Scope::MeetingsWrite]).await;
+        let meeting = meeting(&other, &key).await;
+        invite(&other, &key, &meeting, "one@nhs.net").await;
+        mails(&mailbox, 1).await;
+        other.stop().await;
+        server.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -2,10 +2,14 @@
 
 use crate::databases::databases;
 use consilium::moment::Moment;
-use consilium::outbox::{Channel, Delivery, NewDelivery, State};
-use consilium::store::Store;
+use consilium::outbox::follower::{Planner, follow};
+use consilium::outbox::{Bell, Channel, Delivery, NewDelivery, State};
+use consilium::store::events::{Event, NewEvent};
 use consilium::store::outbox::Filter;
+use consilium::store::readers::{ABSENT, Reader};
+use consilium::store::{Result, Store, Write};
 use std::time::Duration;
+use tokio::sync::watch;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -96,7 +100,7 @@ async fn who_does_not_come_back_is_lost_and_somebody_else_goes() {
         end(&store, &third[0], State::Dead, at(90_001)).await;
         assert_eq!(store.next_due(Channel::Webhook).await.unwrap(), None);
         let mut write = store.write().await.unwrap();
-        write.requeue(&third[0].id, at(90_002)).await.unwrap();
+        write.requeue(&third[0], false, at(90_002)).await.unwrap();
         write.commit().await.unwrap();
         assert_eq!(claim(&store, "t", at(90_002)).await[0].attempts, 1);
     }
@@ -127,6 +131,118 @@ async fn what_is_held_or_superseded_does_not_go() {
         write.commit().await.unwrap();
         put(&store, "t", "one", "d", at(10)).await;
         assert_eq!(kinds(&claim(&store, "t", at(10)).await), ["d"], "{}", database.name);
+    }
+}
+
+#[tokio::test]
+async fn what_is_behind_something_held_stays_behind_it() {
+    for database in databases().await {
+        let store = database.open().await;
+        let hold = async |is_held| {
+            let mut write = store.write().await.unwrap();
+            write.hold("t", is_held).await.unwrap();
+            write.commit().await.unwrap();
+        };
+        let requeue = async |ended: &Delivery, is_held| {
+            let mut write = store.write().await.unwrap();
+            write.requeue(ended, is_held, at(5)).await.unwrap();
+            let state = write.delivery(&ended.id).await.unwrap().state;
+            write.commit().await.unwrap();
+            state
+        };
+        for kind in ["a", "b", "c"] {
+            put(&store, "t", "one", kind, at(0)).await;
+        }
+        let first = claim(&store, "t", at(0)).await.remove(0);
+        hold(true).await;
+        end(&store, &first, State::Dead, at(1)).await;
+        assert_eq!(
+            kinds(&claim(&store, "t", at(9)).await),
+            [""; 0],
+            "{}: the next is held in its place",
+            database.name
+        );
+        assert_eq!(requeue(&first, true).await, State::Waiting, "{}: one of a lane has its turn", database.name);
+        hold(false).await;
+        for kind in ["b", "a", "c"] {
+            let next = claim(&store, "t", at(9)).await;
+            assert_eq!(kinds(&next), [kind], "{}: the oldest of those who wait", database.name);
+            end(&store, &next[0], State::Delivered, at(9)).await;
+        }
+        hold(true).await;
+        assert_eq!(requeue(&first, true).await, State::Held, "{}", database.name);
+        assert_eq!(kinds(&claim(&store, "t", at(9)).await), [""; 0]);
+        hold(false).await;
+        assert_eq!(kinds(&claim(&store, "t", at(9)).await), ["a"], "{}", database.name);
+    }
+}
+
+/// Plans nothing, a few events at a time.
+struct Few;
+
+impl Planner for Few {
+    const READER: Reader = Reader::Webhooks;
+    const CHANNEL: Channel = Channel::Webhook;
+
+    async fn is_idle(&self) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn fit(&self, events: &[Event]) -> usize {
+        events.len().min(2)
+    }
+
+    async fn plan(&self, _: &mut Write, events: &[Event], _: Moment) -> Result<()> {
+        assert_eq!(events.len(), 2, "no more than fits");
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn who_follows_the_events_stops_between_two_transactions() {
+    for database in databases().await {
+        let store = database.open().await;
+        let mut write = store.write().await.unwrap();
+        for _ in 0..6 {
+            let event = NewEvent { kind: "meeting.updated", subject: "m", body: serde_json::json!({}) };
+            write.append_event(at(0), &event).await.unwrap();
+        }
+        write.commit().await.unwrap();
+        let (stop, stopped) = watch::channel(());
+        drop(stop);
+        for position in [2, 4] {
+            follow(store.clone(), Few, Bell::default(), stopped.clone()).await;
+            assert_eq!(store.position(Reader::Webhooks).await.unwrap(), position, "{}", database.name);
+        }
+        store.unfollow(Reader::Webhooks).await.unwrap();
+        follow(store.clone(), Few, Bell::default(), stopped).await;
+        assert_eq!(store.position(Reader::Webhooks).await.unwrap(), ABSENT, "{}: nobody follows", database.name);
+    }
+}
+
+#[tokio::test]
+async fn what_is_swept_is_bounded_and_says_whether_there_is_more() {
+    for database in databases().await {
+        let store = database.open().await;
+        let mut write = store.write().await.unwrap();
+        let dead = NewDelivery {
+            channel: Channel::Webhook,
+            target: "t",
+            lane: "one",
+            notice: "EV",
+            kind: "a",
+            content: "{}".into(),
+            dead_because: Some("too_many_waiting"),
+        };
+        for _ in 0..1_001 {
+            write.enqueue(&dead, at(0)).await.unwrap();
+        }
+        for is_more in [true, false] {
+            assert_eq!(write.sweep_outbox(at(9), at(9)).await.unwrap(), is_more, "{}", database.name);
+        }
+        write.commit().await.unwrap();
+        let filter = Filter { channel: Channel::Webhook, target: None, state: None };
+        assert_eq!(store.deliveries(filter, None, 10).await.unwrap().len(), 0, "{}", database.name);
     }
 }
 

@@ -183,6 +183,34 @@ async fn an_endpoint_is_changed_paused_given_a_new_secret_and_taken_away() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_is_paused_hears_nothing_even_of_what_is_sent_again() {
+    for (database, server) in servers().await {
+        let key = server.api_key(&SCOPES).await;
+        let receiver = Receiver::start(&[410]).await;
+        let hook = hook(&server, &key, &receiver, &[]).await;
+        let one = format!("{HOOKS}/{}", hook["id"].as_str().unwrap());
+        meet(&server, &key).await;
+        let dead = async || deliveries(&server, &key, &hook, "dead").await;
+        wait_until(async || dead().await != json!([]), async || "no dead letter".into()).await;
+        let enable = async |is_enabled: bool| {
+            let change = json!({"is_enabled": is_enabled});
+            done(&server, Request::json("PATCH", &one, &change).header("If-Match", "*"), &key, 200).await
+        };
+        enable(false).await;
+        receiver.answer_with(200);
+        let again = format!("{one}/deliveries/{}/redeliver", dead().await[0]["id"].as_str().unwrap());
+        let (queued, _) = done(&server, Request::post(&again, "application/json", ""), &key, 200).await;
+        assert_eq!((&queued["state"], &queued["due_at"]), (&json!("held"), &Value::Null), "{}", database.name);
+        let twice = server.http(&Request::post(&again, "application/json", "").bearer(&key)).await;
+        assert_eq!((twice.status, twice.problem().as_str()), (409, "conflict"));
+        assert_eq!(receiver.received().len(), 1, "{}: what was refused, and nothing since", database.name);
+        enable(true).await;
+        wait_for(&receiver, database.name, |taken| taken.len() == 1).await;
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn an_endpoint_inside_is_refused_unless_the_operator_permits_it() {
     let server = Server::closed().await;
     let key = server.api_key(&SCOPES).await;
