@@ -82,6 +82,11 @@ impl Case {
         self.times.last().and_then(|span| span.to)
     }
 
+    /// Whether the meeting is still to talk about it. One that waits may have been decided without that.
+    pub fn is_due(&self) -> bool {
+        self.stage == Stage::Waiting && self.outcome.state() != State::Confirmed
+    }
+
     /// Makes it the current case, for the first time or again. That no other is, is for the caller to see to.
     pub fn start(&mut self, now: Moment) -> Result<(), Refusal> {
         if self.stage == Stage::Current {
