@@ -89,11 +89,12 @@ impl Write {
         list(self.connection(), meeting, occurrence).await
     }
 
-    /// Occurrences whose lists nobody has begun to discuss.
+    /// Occurrences whose lists nobody has begun to discuss or to decide.
     pub async fn prepared_lists(&mut self, meeting: &MeetingId) -> Result<Vec<NaiveDateTime>> {
         let rows = sqlx::query(
             "SELECT occurrence FROM cases WHERE meeting_id = $1 GROUP BY occurrence \
-             HAVING COUNT(*) = SUM(CASE WHEN stage = 'waiting' THEN 1 ELSE 0 END) ORDER BY occurrence",
+             HAVING COUNT(*) = SUM(CASE WHEN stage = 'waiting' AND outcome_confirmed_at_ms IS NULL THEN 1 ELSE 0 END) \
+             ORDER BY occurrence",
         )
         .bind(meeting.as_str())
         .fetch_all(self.connection())
