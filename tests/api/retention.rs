@@ -137,6 +137,36 @@ async fn meetings_go_with_everything_that_belongs_to_them_and_stays_go_before_at
 }
 
 #[tokio::test]
+async fn a_case_is_as_old_as_the_last_that_became_of_it() {
+    for (database, server) in Server::on_each().await {
+        let team = Team::new(&server).await;
+        for reference in ["A-1", "B-2", "C-3"] {
+            team.case(&server, reference).await;
+        }
+        // All were made in 2001. None was talked about; one was decided in 2033, one is on a list of 2049.
+        let aged = "UPDATE cases SET created_at_ms = 1000000000000, occurrence = '2001-09-11T08:30:00'; \
+            UPDATE cases SET outcome = 'x', outcome_confirmed_at_ms = 2000000000000, outcome_confirmed_by = \
+            'inv_00000000000000000000000000' WHERE reference = 'B-2'; \
+            UPDATE cases SET occurrence = '2049-12-28T08:30:00' WHERE reference = 'C-3'";
+        server.meddle(&database, aged).await;
+        let store = server.app.store();
+        let rules = Rules { cases_days: 1, ..FOR_EVER };
+        for (now, gone) in [
+            ("2001-09-12T08:00:00Z", 0),
+            ("2001-09-13T09:00:00Z", 1),
+            ("2033-05-19T03:00:00Z", 0),
+            ("2033-05-19T04:00:00Z", 1),
+            ("2049-12-29T08:00:00Z", 0),
+            ("2049-12-30T09:00:00Z", 1),
+        ] {
+            let now = Moment::from_rfc3339(now).unwrap();
+            assert_eq!(removed(store, &rules, now, Kind::Cases).await, gone, "{}: {now:?}", database.name);
+        }
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn an_event_that_is_yet_to_be_mailed_stays_however_old_it_is() {
     for database in databases().await {
         let store = database.open().await;
