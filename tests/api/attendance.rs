@@ -94,7 +94,17 @@ async fn a_late_joiner_is_absent_from_case_1_and_present_in_case_2_and_the_csv_a
         assert_eq!((&cases[0]["is_quorate"], &cases[1]["is_quorate"]), (&json!(false), &json!(true)));
         assert_eq!(cases[0]["missing_specialties"], json!(["Surgery"]));
 
-        // What was kept stays, whatever becomes of the invitation.
+        // What was kept stays, whatever becomes of the invitation, and of what is required.
+        let change = json!({"required_specialties": ["Pathology"]});
+        assert_eq!(act(&server, "PATCH", &team.path, &change, &team.key).await.status, 200);
+        let cases = team.get(&server, "attendance").await["cases"].clone();
+        assert_eq!(
+            (&cases[0]["is_quorate"], &cases[1]["is_quorate"]),
+            (&json!(false), &json!(true)),
+            "{}",
+            database.name
+        );
+        assert_eq!(cases[0]["missing_specialties"], json!(["Surgery"]));
         let invitation = format!("/api/v1/invitations/{}", late.invitation);
         assert_eq!(act(&server, "PATCH", &invitation, &json!({"role": "guest"}), &team.key).await.status, 200);
         assert_eq!(team.get(&server, "attendance").await["cases"][1]["people"][1]["role"], "core");
