@@ -11,7 +11,7 @@ use super::version::{IfMatch, etag};
 use crate::identity::{Action, Caller};
 use crate::ids::{CaseId, MeetingId};
 use crate::mdt::Refusal;
-use crate::mdt::case::{Case, Stage};
+use crate::mdt::case::Case;
 use crate::moment::Moment;
 use crate::proceedings::steps;
 use crate::store::Write;
@@ -118,8 +118,8 @@ struct After {
     occurrence: Option<String>,
 }
 
-/// Finish the current case and take up the one that follows it in the list and was not discussed yet. After the last there
-/// is no current case.
+/// Finish the current case and take up the one that follows it in the list and was neither discussed nor decided yet. After
+/// the last there is no current case.
 #[utoipa::path(post, path = "/api/v1/meetings/{id}/cases/next", operation_id = "next_case", tag = "Cases", request_body = After,
     params(("id" = MeetingId, Path)),
     responses((status = 200, body = List), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody),
@@ -147,7 +147,7 @@ async fn next(
         None => 0,
     };
     let mut cases = write.cases(&id, occurrence.original).await?;
-    let follows = |case: &Case| case.position > position && case.stage == Stage::Waiting;
+    let follows = |case: &Case| case.position > position && case.is_due();
     if let Some(case) = cases.iter_mut().find(|case| follows(case)) {
         case.start(now)?;
         save(&mut write, &caller, "case.started", case, now).await?;

@@ -196,6 +196,7 @@ async fn create(
         times: Vec::new(),
         outcome: Outcome::default(),
         attendance: None,
+        required: None,
         version: 1,
         created_at: now,
     };

@@ -91,6 +91,7 @@ struct Shown<'a> {
 }
 
 /// Listen to what happens in a meeting, as server-sent events: `id` is the event's number, `event` its kind, `data` its JSON.
+/// Each stream begins with the number that it goes on from, and tells it again from time to time, without an event.
 /// After an interruption, send the last number as `Last-Event-ID` or `after`: what was missed comes first, in order. People in
 /// the meeting hear of `meeting`, `case`, `outcome`, `quorum`, `attendance` and `presence`; hosts and keys of everything.
 #[utoipa::path(get, path = "/api/v1/meetings/{id}/events", operation_id = "follow_events", tag = "Events",
@@ -132,7 +133,8 @@ async fn follow(
         _place: place,
     };
     // It also sends the head of the answer on its way.
-    listener.ready.push_back(sse::Event::default().retry(RETRY).comment("listening"));
+    let first = listener.heartbeat("listening").retry(RETRY);
+    listener.ready.push_back(first);
     let events = unfold(listener, async |mut listener| {
         let event = listener.next().await?;
         Some((Ok::<_, Infallible>(event), listener))
@@ -224,7 +226,8 @@ impl Listener {
                     }
                     self.take(&event);
                 }
-                Ok(_) => {}
+                // They come in order.
+                Ok(event) => self.after = self.after.max(event.sequence),
                 // Too much happened for this listener: the log has it all.
                 Err(broadcast::error::RecvError::Lagged(_)) => self.source = Source::Log,
                 Err(broadcast::error::RecvError::Closed) => return Ok(Flow::Over),
@@ -235,10 +238,17 @@ impl Listener {
                 if Instant::now() >= self.ends_at || !self.is_still_welcome().await? {
                     return Ok(Flow::Over);
                 }
-                self.ready.push_back(sse::Event::default().comment(""));
+                let beat = self.heartbeat("");
+                self.ready.push_back(beat);
             }
         }
         Ok(Flow::On)
+    }
+
+    /// No event, but how far this listener has come, so that one who has heard nothing yet misses nothing either when the
+    /// connection is lost: without data, clients take the number and tell nobody.
+    fn heartbeat(&self, comment: &str) -> sse::Event {
+        sse::Event::default().comment(comment).id(self.after.to_string())
     }
 
     async fn is_still_welcome(&mut self) -> Result<bool, StoreError> {

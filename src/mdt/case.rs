@@ -9,6 +9,7 @@ use super::reference::Reference;
 use super::spans::{Span, Spans};
 use crate::ids::{CaseId, MeetingId};
 use crate::moment::Moment;
+use crate::text::Name;
 use chrono::NaiveDateTime;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,8 @@ pub struct Case {
     pub outcome: Outcome,
     /// As it was when the case was finished.
     pub attendance: Option<Vec<Attendee>>,
+    /// The specialties that the meeting required then: its quorum was reached or not, whatever is required later.
+    pub required: Option<Vec<Name>>,
     pub version: i64,
     pub created_at: Moment,
 }
@@ -82,6 +85,11 @@ impl Case {
         self.times.last().and_then(|span| span.to)
     }
 
+    /// Whether the meeting is still to talk about it. One that waits may have been decided without that.
+    pub fn is_due(&self) -> bool {
+        self.stage == Stage::Waiting && self.outcome.state() != State::Confirmed
+    }
+
     /// Makes it the current case, for the first time or again. That no other is, is for the caller to see to.
     pub fn start(&mut self, now: Moment) -> Result<(), Refusal> {
         if self.stage == Stage::Current {
@@ -93,7 +101,7 @@ impl Case {
         }
         self.run(now)?;
         self.stage = Stage::Current;
-        self.attendance = None;
+        (self.attendance, self.required) = (None, None);
         self.version += 1;
         Ok(())
     }
@@ -119,11 +127,12 @@ impl Case {
     }
 
     /// `facts` are of the case's whole time, see [`Case::began_at`].
-    pub fn finish(&mut self, facts: &Facts, now: Moment) -> Result<(), Refusal> {
+    pub fn finish(&mut self, facts: &Facts, required: &[Name], now: Moment) -> Result<(), Refusal> {
         self.check_current()?;
         self.stand(now);
         self.stage = Stage::Done;
         self.attendance = Some(facts.attendance(&self.times, now));
+        self.required = Some(required.to_vec());
         self.version += 1;
         Ok(())
     }
@@ -184,6 +193,7 @@ mod tests {
             times: Vec::new(),
             outcome: Outcome::default(),
             attendance: None,
+            required: None,
             version: 1,
             created_at: at(0),
         }
@@ -199,7 +209,7 @@ mod tests {
         let mut case = case();
         let facts = Facts::default();
         assert_eq!(case.pause(at(1)), Err(Refusal::NotCurrent));
-        assert_eq!(case.finish(&facts, at(1)), Err(Refusal::NotCurrent));
+        assert_eq!(case.finish(&facts, &[], at(1)), Err(Refusal::NotCurrent));
         case.start(at(10)).unwrap();
         assert_eq!(case.start(at(11)), Err(Refusal::IsCurrent));
         assert_eq!(case.resume(at(11)), Err(Refusal::IsRunning));
@@ -208,7 +218,7 @@ mod tests {
         assert_eq!((case.spent_ms(at(99)), case.pause(at(99))), (30_000, Err(Refusal::NotRunning)));
         case.resume(at(100)).unwrap();
         assert_eq!(case.attendance, None);
-        case.finish(&facts, at(110)).unwrap();
+        case.finish(&facts, &[], at(110)).unwrap();
         assert_eq!((case.spent_ms(at(999)), case.stage), (40_000, Stage::Done));
         assert_eq!((case.began_at(), case.ended_at()), (Some(at(10)), Some(at(110))));
         assert_eq!(case.attendance, Some(Vec::new()));
@@ -225,7 +235,7 @@ mod tests {
         confirm(&mut case);
         case.pause(at(2)).unwrap();
         case.resume(at(3)).unwrap();
-        case.finish(&Facts::default(), at(4)).unwrap();
+        case.finish(&Facts::default(), &[], at(4)).unwrap();
         assert_eq!(case.start(at(5)), Err(Refusal::OutcomeConfirmed));
         assert_eq!(case.check_removable(), Err(Refusal::HasBegun));
     }
@@ -241,7 +251,7 @@ mod tests {
                     0 => case.start(at(second)),
                     1 => case.pause(at(second)),
                     2 => case.resume(at(second)),
-                    _ => case.finish(&Facts::default(), at(second)),
+                    _ => case.finish(&Facts::default(), &[], at(second)),
                 };
                 match result {
                     Ok(()) => prop_assert_eq!(case.version, before.version + 1),
@@ -252,6 +262,7 @@ mod tests {
                 prop_assert_eq!(open, usize::from(case.is_running()));
                 prop_assert!(!case.is_running() || case.stage == Stage::Current);
                 prop_assert_eq!(case.attendance.is_some(), case.stage == Stage::Done);
+                prop_assert_eq!(case.required.is_some(), case.stage == Stage::Done);
                 prop_assert!(case.spent_ms(at(100)) >= 0);
             }
         }

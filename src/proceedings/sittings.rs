@@ -89,17 +89,24 @@ async fn begin(write: &mut Write, id: &MeetingId, now: Moment) -> Result<Option<
     let Some(occurrence) = sitting::at(&meeting, &exceptions, now) else { return Ok(None) };
     let sitting = Sitting { meeting: id.clone(), occurrence: occurrence.original, began_at: now, missing: None };
     write.insert_sitting(&sitting).await?;
+    // Nobody who comes now is here for what another occurrence left open.
+    if let Some(mut case) = write.current_case(id).await?
+        && case.occurrence != sitting.occurrence
+    {
+        // The case is the current one, and that is all it asks.
+        let _ = steps::finish(write, SYSTEM, &mut case, now, now).await?;
+    }
     Ok(Some(sitting))
 }
 
 /// A case that was still open ends when the last who talked about it left.
 async fn end(write: &mut Write, sitting: &Sitting, now: Moment) -> Result<()> {
     let Some(left_at) = write.deserted_since(sitting).await? else { return Ok(()) };
-    if let Some(mut case) = write.current_case(&sitting.meeting).await?
-        && case.times.last().is_none_or(|span| span.from <= left_at)
-    {
+    if let Some(mut case) = write.current_case(&sitting.meeting).await? {
+        // One that was taken up after that was talked about by nobody.
+        let at = case.times.last().map_or(left_at, |span| left_at.max(span.from));
         // Nobody is left to whom a refusal could be told.
-        let _ = steps::finish(write, SYSTEM, &mut case, left_at, now).await?;
+        let _ = steps::finish(write, SYSTEM, &mut case, at, now).await?;
     }
     write.end_sitting(sitting, left_at).await?;
     let (kind, subject) = ("attendance.ready", sitting.meeting.as_str());

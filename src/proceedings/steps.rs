@@ -65,7 +65,7 @@ pub async fn follow_schedule(write: &mut Write, actor: &str, meeting: &Meeting, 
     Ok(())
 }
 
-/// Ends the current case, at `at`, and keeps who was present for it. The inner result is what the case says to it.
+/// Ends the current case, at `at`, and keeps who was present for it, and who had to be. The inner result is what the case says to it.
 pub async fn finish(
     write: &mut Write,
     actor: &str,
@@ -74,7 +74,8 @@ pub async fn finish(
     now: Moment,
 ) -> Result<Result<(), Refusal>> {
     let facts = write.attendance_facts(&case.meeting, case.began_at().unwrap_or(at)).await?;
-    if let Err(refusal) = case.finish(&facts, at) {
+    let required = write.meeting(&case.meeting).await?.required_specialties;
+    if let Err(refusal) = case.finish(&facts, &required, at) {
         return Ok(Err(refusal));
     }
     write.update_case(case).await?;

@@ -10,6 +10,7 @@ use crate::mdt::reference::Reference;
 use crate::mdt::spans::Span;
 use crate::meetings::schedule::{format_local, parse_local};
 use crate::moment::Moment;
+use crate::text::Name;
 use chrono::NaiveDateTime;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
@@ -18,15 +19,16 @@ use std::collections::HashMap;
 macro_rules! columns {
     () => {
         "SELECT id, meeting_id, occurrence, position, reference, notes, stage, times, outcome, outcome_version, \
-         outcome_confirmed_at_ms, outcome_confirmed_by, attendance, version, created_at_ms FROM cases"
+         outcome_confirmed_at_ms, outcome_confirmed_by, attendance, version, created_at_ms, required FROM cases"
     };
 }
 
 impl Write {
     pub async fn insert_case(&mut self, case: &Case) -> Result<()> {
         let statement = "INSERT INTO cases (position, reference, notes, stage, times, outcome, outcome_version, \
-             outcome_confirmed_at_ms, outcome_confirmed_by, attendance, finished_at_ms, version, id, meeting_id, occurrence, \
-             created_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+             outcome_confirmed_at_ms, outcome_confirmed_by, attendance, required, finished_at_ms, version, id, meeting_id, \
+             occurrence, created_at_ms) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
         bind(statement, case)?
             .bind(case.meeting.as_str().to_owned())
             .bind(format_local(case.occurrence))
@@ -40,7 +42,7 @@ impl Write {
     pub async fn update_case(&mut self, case: &Case) -> Result<()> {
         let statement = "UPDATE cases SET position = $1, reference = $2, notes = $3, stage = $4, times = $5, outcome = $6, \
              outcome_version = $7, outcome_confirmed_at_ms = $8, outcome_confirmed_by = $9, attendance = $10, \
-             finished_at_ms = $11, version = $12 WHERE id = $13";
+             required = $11, finished_at_ms = $12, version = $13 WHERE id = $14";
         match bind(statement, case)?.execute(self.connection()).await?.rows_affected() {
             1 => Ok(()),
             _ => Err(StoreError::NotFound),
@@ -89,11 +91,12 @@ impl Write {
         list(self.connection(), meeting, occurrence).await
     }
 
-    /// Occurrences whose lists nobody has begun to discuss.
+    /// Occurrences whose lists nobody has begun to discuss or to decide.
     pub async fn prepared_lists(&mut self, meeting: &MeetingId) -> Result<Vec<NaiveDateTime>> {
         let rows = sqlx::query(
             "SELECT occurrence FROM cases WHERE meeting_id = $1 GROUP BY occurrence \
-             HAVING COUNT(*) = SUM(CASE WHEN stage = 'waiting' THEN 1 ELSE 0 END) ORDER BY occurrence",
+             HAVING COUNT(*) = SUM(CASE WHEN stage = 'waiting' AND outcome_confirmed_at_ms IS NULL THEN 1 ELSE 0 END) \
+             ORDER BY occurrence",
         )
         .bind(meeting.as_str())
         .fetch_all(self.connection())
@@ -214,6 +217,7 @@ fn bind<'q>(
         .bind(confirmed.map(|confirmed| confirmed.at.ms()))
         .bind(confirmed.map(|confirmed| confirmed.by.as_str().to_owned()))
         .bind(case.attendance.as_ref().map(serde_json::to_string).transpose().map_err(json)?)
+        .bind(case.required.as_ref().map(serde_json::to_string).transpose().map_err(json)?)
         .bind(finished.map(Moment::ms))
         .bind(case.version)
         .bind(case.id.as_str().to_owned()))
@@ -241,6 +245,10 @@ fn case(row: &AnyRow) -> Result<Case> {
     let attendance: Option<String> = row.try_get(12)?;
     let attendance: Option<Vec<Attendee>> =
         attendance.map(|text| serde_json::from_str(&text).map_err(|_| damaged("the attendance"))).transpose()?;
+    let required: Option<String> = row.try_get(15)?;
+    let required: Option<Vec<Name>> = required
+        .map(|text| serde_json::from_str(&text).map_err(|_| damaged("the required specialties")))
+        .transpose()?;
     Ok(Case {
         id: CaseId::parse(&text(0)?).ok_or_else(|| damaged("the identifier"))?,
         meeting: MeetingId::parse(&text(1)?).ok_or_else(|| damaged("the meeting"))?,
@@ -257,6 +265,7 @@ fn case(row: &AnyRow) -> Result<Case> {
             version: row.try_get(9)?,
         },
         attendance,
+        required,
         version: row.try_get(13)?,
         created_at: Moment::from_ms(row.try_get(14)?),
     })

@@ -6,15 +6,17 @@
 
 use super::audit::{Anchor, Digest};
 use super::{Result, Store, Write};
+use crate::meetings::schedule::format_local;
 use crate::moment::Moment;
+use chrono::TimeDelta;
 use sqlx::Row;
 
+/// A local time that lies so far back is past in every zone.
+const ZONES: TimeDelta = TimeDelta::days(1);
 /// Everything that belongs to a case, and the case. What refers to something goes before it.
 const OF_CASE: &[&str] = &["DELETE FROM outcome_amendments WHERE case_id = $1", "DELETE FROM cases WHERE id = $1"];
-/// The same of a meeting.
+/// The same of a meeting that has no cases.
 const OF_MEETING: &[&str] = &[
-    "DELETE FROM outcome_amendments WHERE case_id IN (SELECT id FROM cases WHERE meeting_id = $1)",
-    "DELETE FROM cases WHERE meeting_id = $1",
     "DELETE FROM presence WHERE meeting_id = $1",
     "DELETE FROM sittings WHERE meeting_id = $1",
     "DELETE FROM occurrences WHERE meeting_id = $1",
@@ -104,13 +106,16 @@ impl Write {
         Ok(count(stays.rows_affected() + sittings.rows_affected()))
     }
 
-    /// Cases with all that was said of them, if they were finished before `before`, or made then and never discussed.
+    /// Cases with all that was said of them, if they were made, finished and decided before `before`. Lists are prepared long
+    /// ahead, so those that nobody talked about go only when their day was before that too.
     pub async fn prune_cases(&mut self, before: Moment, limit: i64) -> Result<i64> {
         let rows = sqlx::query(
-            "SELECT id FROM cases WHERE created_at_ms < $1 AND (finished_at_ms IS NULL OR finished_at_ms < $1) \
-             AND stage <> 'current' ORDER BY created_at_ms LIMIT $2",
+            "SELECT id FROM cases WHERE created_at_ms < $1 AND stage <> 'current' \
+             AND (outcome_confirmed_at_ms IS NULL OR outcome_confirmed_at_ms < $1) \
+             AND (finished_at_ms < $1 OR (finished_at_ms IS NULL AND occurrence < $2)) ORDER BY created_at_ms LIMIT $3",
         )
         .bind(before.ms())
+        .bind(format_local(before.to_chrono().naive_utc() - ZONES))
         .bind(limit)
         .fetch_all(self.connection())
         .await?;
@@ -123,11 +128,12 @@ impl Write {
         Ok(count(rows.len() as u64))
     }
 
-    /// Meetings whose last end, or cancellation, was before `before`, with everything that belongs to them.
+    /// Meetings whose last end, or cancellation, was before `before`, with everything that belongs to them. Outcomes have a
+    /// rule of their own, and nobody can read them without their meeting: it stays until its last case is gone.
     pub async fn prune_meetings(&mut self, before: Moment, limit: i64) -> Result<i64> {
         let rows = sqlx::query(
             "SELECT id FROM meetings WHERE (ends_at_ms < $1 OR status = 'cancelled') AND updated_at_ms < $1 \
-             ORDER BY ends_at_ms LIMIT $2",
+             AND NOT EXISTS (SELECT 1 FROM cases WHERE cases.meeting_id = meetings.id) ORDER BY ends_at_ms LIMIT $2",
         )
         .bind(before.ms())
         .bind(limit)
@@ -183,7 +189,9 @@ mod tests {
 
     #[test]
     fn nothing_that_refers_to_what_goes_is_left_behind() {
-        for (root, statements) in [("cases", OF_CASE), ("meetings", OF_MEETING)] {
+        // Meetings go when their cases are gone, with what refers to those.
+        let of_meeting = [OF_CASE, OF_MEETING].concat();
+        for (root, statements) in [("cases", OF_CASE), ("meetings", &of_meeting)] {
             let tables = referring(root);
             assert!(tables.len() > 1, "{root}: {tables:?}");
             for table in tables {

@@ -94,7 +94,17 @@ async fn a_late_joiner_is_absent_from_case_1_and_present_in_case_2_and_the_csv_a
         assert_eq!((&cases[0]["is_quorate"], &cases[1]["is_quorate"]), (&json!(false), &json!(true)));
         assert_eq!(cases[0]["missing_specialties"], json!(["Surgery"]));
 
-        // What was kept stays, whatever becomes of the invitation.
+        // What was kept stays, whatever becomes of the invitation, and of what is required.
+        let change = json!({"required_specialties": ["Pathology"]});
+        assert_eq!(act(&server, "PATCH", &team.path, &change, &team.key).await.status, 200);
+        let cases = team.get(&server, "attendance").await["cases"].clone();
+        assert_eq!(
+            (&cases[0]["is_quorate"], &cases[1]["is_quorate"]),
+            (&json!(false), &json!(true)),
+            "{}",
+            database.name
+        );
+        assert_eq!(cases[0]["missing_specialties"], json!(["Surgery"]));
         let invitation = format!("/api/v1/invitations/{}", late.invitation);
         assert_eq!(act(&server, "PATCH", &invitation, &json!({"role": "guest"}), &team.key).await.status, 200);
         assert_eq!(team.get(&server, "attendance").await["cases"][1]["people"][1]["role"], "core");
@@ -173,6 +183,17 @@ async fn a_report_says_it_all_and_its_page_runs_nothing() {
 /// Whoever is cut off with the server was there until the server was last known to run.
 #[tokio::test]
 async fn a_crash_leaves_nobody_present_for_ever() {
+    // The case was taken up while they were there.
+    crash("2023-11-14T22:13:30Z", 50).await;
+}
+
+/// A host who is not in the room may do so by the API alone.
+#[tokio::test]
+async fn a_case_that_is_taken_up_when_everybody_has_left_ends_with_the_sitting() {
+    crash("2023-11-14T22:15:00Z", 0).await;
+}
+
+async fn crash(taken_up: &str, seconds: i64) {
     for (database, server) in Server::on_each().await {
         let team = Team::new(&server).await;
         let person = team.person(&server, "Dr One", "chair", None).await;
@@ -184,7 +205,7 @@ async fn a_crash_leaves_nobody_present_for_ever() {
              INSERT INTO presence (participant, run_id, meeting_id, invitation_id, joined_at_ms) \
              VALUES ('PA_gone', 'run_gone', '{0}', '{1}', {began}); \
              INSERT INTO sittings (meeting_id, occurrence, began_at_ms) VALUES ('{0}', '2026-12-01T08:30:00', {began}); \
-             UPDATE cases SET stage = 'current', times = '[{{\"from\":\"2023-11-14T22:13:30Z\",\"to\":null}}]'",
+             UPDATE cases SET stage = 'current', times = '[{{\"from\":\"{taken_up}\",\"to\":null}}]'",
             team.meeting, person.invitation
         );
         server.meddle(&database, left_behind.leak()).await;
@@ -192,9 +213,48 @@ async fn a_crash_leaves_nobody_present_for_ever() {
         wait_until(is_ready, async || format!("{}: {:?}", database.name, team.kinds(&server).await)).await;
         assert_eq!(team.get(&server, "quorum").await["present"], 0, "{}", database.name);
         let (ended, _) = done(&server, Request::get(&case), &team.key, 200).await;
-        assert_eq!((&ended["stage"], &ended["timer"]["seconds"]), (&json!("done"), &json!(50)), "{}", database.name);
+        assert_eq!(
+            (&ended["stage"], &ended["timer"]["seconds"]),
+            (&json!("done"), &json!(seconds)),
+            "{}",
+            database.name
+        );
         let attendance = team.get(&server, "attendance").await;
-        assert_eq!(attendance["cases"][0]["people"][0]["seconds"], 50, "{}", database.name);
+        assert_eq!(attendance["cases"][0]["people"][0]["seconds"], seconds, "{}", database.name);
+        server.stop().await;
+    }
+}
+
+/// It would run on, and those who come now would count as present for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_case_that_another_occurrence_left_open_ends_when_the_next_one_begins() {
+    let engine = engine();
+    for (database, server) in Server::on_each().await {
+        let team = Team::under_way(&server).await;
+        let person = team.person(&server, "Dr One", "chair", None).await;
+        let (case, _) = team.case(&server, "A-1").await;
+        team.next(&server).await;
+        server.meddle(&database, "UPDATE cases SET occurrence = '2023-11-14T22:13:20'").await;
+        let member = enter(&server, &engine, &team, &person).await;
+        team.wait_present(&server, 1).await;
+        let (ended, _) = done(&server, Request::get(&case), &team.key, 200).await;
+        assert_eq!(
+            (&ended["stage"], &ended["timer"]["runs_since"]),
+            (&json!("done"), &Value::Null),
+            "{}",
+            database.name
+        );
+        let attendance = team.get(&server, "attendance?occurrence=2023-11-14T22:13:20").await;
+        assert_eq!(attendance["cases"][0]["people"][0]["seconds"], 0, "{}: {attendance}", database.name);
+        let log = server.app.store().audit_after(0).await.unwrap();
+        assert!(log.iter().any(|entry| entry.action == "case.finished" && entry.actor == "system"));
+        // One of this occurrence does not end because somebody comes.
+        let (own, _) = team.case(&server, "B-2").await;
+        team.next(&server).await;
+        let _second = enter(&server, &engine, &team, &person).await;
+        member.leave().await;
+        team.wait_present(&server, 1).await;
+        assert_eq!(done(&server, Request::get(&own), &team.key, 200).await.0["stage"], "current", "{}", database.name);
         server.stop().await;
     }
 }

@@ -125,6 +125,26 @@ async fn what_was_missed_comes_first_and_then_what_happens_in_order_and_without_
 }
 
 #[tokio::test]
+async fn who_has_heard_nothing_yet_knows_where_to_go_on() {
+    let server = Server::closed().await;
+    let team = Team::new(&server).await;
+    let (case, _) = team.case(&server, "A-1").await;
+    let mut listener = Listener::open(&server, &team, "", &team.key, None).await;
+    while !listener.text.contains("\n\n") {
+        assert!(listener.read().await, "{}", listener.text);
+    }
+    let number = listener.text.lines().find_map(|line| line.strip_prefix("id:")).unwrap().trim().parse().unwrap();
+    assert!(!listener.text.contains("data:"), "it is no event: {}", listener.text);
+    // The connection is lost, and something happens before the next.
+    drop(listener);
+    draft(&server, &team, &case, 1).await;
+    let again = Listener::open(&server, &team, "?follow=false", &team.key, Some(number)).await;
+    let missed: Vec<_> = again.rest().await.into_iter().map(|heard| heard.kind).collect();
+    assert_eq!(missed, ["outcome.drafted"]);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_listener_that_opens_while_things_happen_misses_nothing() {
     let server = Server::closed().await;
     let team = Team::new(&server).await;

@@ -6,6 +6,44 @@ use crate::team::{Team, act};
 use serde_json::{Value, json};
 
 #[tokio::test]
+async fn a_case_that_was_decided_beforehand_is_passed_over() {
+    for (database, server) in Server::on_each().await {
+        let team = Team::new(&server).await;
+        let chair = team.person(&server, "Dr Chair", "chair", None).await;
+        let (decided, _) = team.case(&server, "A-1").await;
+        team.case(&server, "B-2").await;
+        let outcome = format!("{decided}/outcome");
+        assert_eq!(act(&server, "PUT", &outcome, &json!({"text": "Surgery"}), &chair.token).await.status, 200);
+        let confirm = format!("{outcome}/confirm");
+        assert_eq!(act(&server, "POST", &confirm, &json!(null), &chair.token).await.status, 200);
+        let list = team.next(&server).await;
+        assert_eq!(list["current"], list["items"][1]["id"], "{}: {list}", database.name);
+        assert_eq!(list["items"][0]["stage"], "waiting");
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_list_with_an_outcome_that_is_confirmed_stays_where_it_was_confirmed() {
+    for (database, server) in Server::on_each().await {
+        let team = Team::new(&server).await;
+        let chair = team.person(&server, "Dr Chair", "chair", None).await;
+        let (decided, _) = team.case(&server, "A-1").await;
+        team.case(&server, "B-2").await;
+        let outcome = format!("{decided}/outcome");
+        assert_eq!(act(&server, "PUT", &outcome, &json!({"text": "Surgery"}), &chair.token).await.status, 200);
+        let confirm = format!("{outcome}/confirm");
+        assert_eq!(act(&server, "POST", &confirm, &json!(null), &chair.token).await.status, 200);
+        let change = json!({"start": "2026-12-01T09:15:00"});
+        assert_eq!(act(&server, "PATCH", &team.path, &change, &team.key).await.status, 200);
+        let before = team.get(&server, "cases?occurrence=2026-12-01T08:30:00").await;
+        assert_eq!(before["items"].as_array().unwrap().len(), 2, "{}: {before}", database.name);
+        assert!(!team.kinds(&server).await.contains(&"case.list_moved".to_owned()));
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn the_chairs_confirmation_locks_the_outcome_and_a_later_edit_is_refused() {
     for (database, server) in Server::on_each().await {
         let team = Team::new(&server).await;

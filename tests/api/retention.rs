@@ -123,14 +123,45 @@ async fn meetings_go_with_everything_that_belongs_to_them_and_stays_go_before_at
         assert!(removed(store, &rules(29, 0, 0), now, Kind::Presence).await >= 2, "{}", database.name);
         assert_eq!(endless.get(&server, "attendance").await, before, "{}: kept with the case", database.name);
         assert_eq!(removed(store, &rules(0, 0, 31), now, Kind::Meetings).await, 0, "{}: not yet", database.name);
+        // Its outcome is kept for longer, and with it the meeting.
+        assert_eq!(removed(store, &rules(0, 40, 29), now, Kind::Meetings).await, 0, "{}", database.name);
+        assert_eq!(team.get(&server, "report").await["cases"][0]["outcome"]["text"], "Surgery", "{}", database.name);
+        assert_eq!(removed(store, &rules(0, 29, 0), now, Kind::Cases).await, 2, "{}", database.name);
+        assert!(endless.get(&server, "cases").await["items"].as_array().unwrap().is_empty());
         assert_eq!(removed(store, &rules(0, 0, 29), now, Kind::Meetings).await, 1, "{}", database.name);
         let gone = server.http(&Request::get(&team.path).bearer(&team.key)).await;
         assert_eq!((gone.status, gone.problem().as_str()), (404, "not_found"));
-        assert_eq!(endless.get(&server, "cases").await["items"].as_array().unwrap().len(), 1, "the endless one stays");
-        assert_eq!(removed(store, &rules(0, 40, 0), now, Kind::Cases).await, 0);
-        assert_eq!(removed(store, &rules(0, 29, 0), now, Kind::Cases).await, 1, "{}", database.name);
-        assert!(endless.get(&server, "cases").await["items"].as_array().unwrap().is_empty());
         store.verify_audit().await.unwrap().unwrap();
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_case_is_as_old_as_the_last_that_became_of_it() {
+    for (database, server) in Server::on_each().await {
+        let team = Team::new(&server).await;
+        for reference in ["A-1", "B-2", "C-3"] {
+            team.case(&server, reference).await;
+        }
+        // All were made in 2001. None was talked about; one was decided in 2033, one is on a list of 2049.
+        let aged = "UPDATE cases SET created_at_ms = 1000000000000, occurrence = '2001-09-11T08:30:00'; \
+            UPDATE cases SET outcome = 'x', outcome_confirmed_at_ms = 2000000000000, outcome_confirmed_by = \
+            'inv_00000000000000000000000000' WHERE reference = 'B-2'; \
+            UPDATE cases SET occurrence = '2049-12-28T08:30:00' WHERE reference = 'C-3'";
+        server.meddle(&database, aged).await;
+        let store = server.app.store();
+        let rules = Rules { cases_days: 1, ..FOR_EVER };
+        for (now, gone) in [
+            ("2001-09-12T08:00:00Z", 0),
+            ("2001-09-13T09:00:00Z", 1),
+            ("2033-05-19T03:00:00Z", 0),
+            ("2033-05-19T04:00:00Z", 1),
+            ("2049-12-29T08:00:00Z", 0),
+            ("2049-12-30T09:00:00Z", 1),
+        ] {
+            let now = Moment::from_rfc3339(now).unwrap();
+            assert_eq!(removed(store, &rules, now, Kind::Cases).await, gone, "{}: {now:?}", database.name);
+        }
         server.stop().await;
     }
 }

@@ -44,7 +44,8 @@ pub struct Discussed {
 }
 
 impl Discussed {
-    /// With attendance as it was kept when the case was finished, or `live` where it is not finished.
+    /// With attendance and what was required as they were kept when the case was finished; `live` and `required` where it is
+    /// not finished.
     pub fn new(case: Case, live: impl FnOnce(&Case) -> Vec<Attendee>, required: &[Name]) -> Self {
         let attendance = match &case.attendance {
             Some(kept) => kept.clone(),
@@ -52,6 +53,7 @@ impl Discussed {
             None => live(&case),
         };
         let there = attendance.iter().filter(|one| one.is_present());
+        let required = case.required.as_deref().unwrap_or(required);
         let quorum = Quorum::of(required, there.map(|one| (one.role, one.specialty.as_ref())));
         Self { case, attendance, quorum }
     }

@@ -51,6 +51,7 @@ fn report(person: &str, text: &str) -> Report {
         times,
         outcome: Outcome::default(),
         attendance: None,
+        required: None,
         version: 1,
         created_at: Moment::from_ms(0),
     };
@@ -63,7 +64,9 @@ fn report(person: &str, text: &str) -> Report {
     done.outcome.amend(Amendment { text: prose.clone(), reason: prose, by: one.clone(), at }).unwrap();
     done.attendance = Some(vec![attendee(&one, 124_001), attendee(&other, 0)]);
     let described = |text| Described { name: name(text), site: None };
-    let required = meeting.required_specialties.clone();
+    done.required = Some(meeting.required_specialties.clone());
+    // Asked for since.
+    let required = [name("Pathology")];
     let cases = [done, case(2, Stage::Waiting, Vec::new())];
     Report {
         meeting,

@@ -15,6 +15,8 @@ CREATE TABLE cases (
     outcome_confirmed_by TEXT,
     -- As it was when the case was finished.
     attendance TEXT,
+    -- Specialties that were required then.
+    required TEXT,
     finished_at_ms BIGINT,
     version BIGINT NOT NULL,
     created_at_ms BIGINT NOT NULL

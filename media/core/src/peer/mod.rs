@@ -45,7 +45,9 @@ pub struct Peer {
     pub bandwidth: Bandwidth,
     pub pacer: Pacer<Held>,
     pub presence: Presence,
-    /// It is counted in its room among those who are behind with reliable data.
+    /// Since when it is behind with reliable data.
+    pub behind_since: Option<Instant>,
+    /// It is counted in its room among those whom the senders wait for.
     pub behind: bool,
     /// Of what it sends, and of what it is sent.
     pub repairs_up: Repairs,
@@ -75,6 +77,7 @@ impl Peer {
             bandwidth: Bandwidth::default(),
             pacer: Pacer::default(),
             presence: Presence::default(),
+            behind_since: None,
             behind: false,
             repairs_up: Repairs::default(),
             repairs_down: Repairs::default(),

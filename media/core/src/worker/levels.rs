@@ -12,7 +12,7 @@ use std::time::Instant;
 #[derive(Default)]
 struct Room {
     peers: usize,
-    /// Those of them that are behind with reliable data.
+    /// Those of them that are behind with reliable data, and waited for.
     behind: usize,
     audio: Vec<TrackKey>,
     /// How many of them are forwarded; 0 is all.

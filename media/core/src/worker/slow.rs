@@ -1,16 +1,23 @@
 //! Receivers that are behind with reliable data, and the senders of their room, who wait for them. Without, a file that comes
-//! faster than one path carries would end the meeting for whoever is on it. Knows nothing of what is sent.
+//! faster than one path carries would end the meeting for whoever is on it. Nobody is waited for without end: whoever takes a
+//! trickle, or nothing and yet answers, would hold up everybody. Knows nothing of what is sent.
 
 use super::Worker;
 use crate::ids::RoomId;
 use crate::worker::keys::PeerKey;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long the room waits for one peer at a time. On the slowest path that a meeting is possible on, 300 kbit/s, a peer has
+/// caught up with what it was behind within about half of it. From then on it gets data as it comes, and its own backlog
+/// decides whether it stays.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 impl Worker {
     /// After anything that may have changed what waits for a peer.
     pub(super) fn note_backlog(&mut self, now: Instant, key: PeerKey) {
         let Some(peer) = self.peers.get_mut(key) else { return };
-        let behind = peer.transport.is_behind();
+        peer.behind_since = peer.transport.is_behind().then(|| peer.behind_since.unwrap_or(now));
+        let behind = peer.behind_since.is_some_and(|since| now.saturating_duration_since(since) < WAIT_MAX);
         if peer.behind != behind {
             peer.behind = behind;
             let room = peer.room;

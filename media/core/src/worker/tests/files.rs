@@ -318,3 +318,11 @@ fn a_file_goes_on_once_a_dead_path_is_given_up_for_want_of_consent() {
     let ended = (PeerId::new(FRITZ as u64), CloseReason::ConsentExpired);
     assert_eq!(send_over(fritz, seconds - 5.0..seconds + 10.0), [ended]);
 }
+
+/// It takes less than what comes while the others wait, so it never catches up.
+#[test]
+fn a_file_waits_for_nobody_without_end() {
+    let fritz = Link { bps: Some(1e5), ..Link::GOOD };
+    let ended = (PeerId::new(FRITZ as u64), CloseReason::DataBacklog);
+    assert_eq!(send_over(fritz, 60.0..75.0), [ended]);
+}
