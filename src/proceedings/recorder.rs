@@ -3,6 +3,7 @@
 //! sittings, whose end nobody says.
 
 use super::sittings;
+use super::stays::Stays;
 use crate::ids::{InvitationId, MeetingId, RunId};
 use crate::moment::Moment;
 use crate::store::presence::Arrival;
@@ -36,7 +37,7 @@ impl Recorder {
     pub fn start(store: Store, notices: Notices, settings: RecorderSettings) -> Self {
         let (stop, stopped) = watch::channel(false);
         let run = RunId::new(Moment::now());
-        let task = Task { store, run, grace: settings.grace, stopped };
+        let task = Task { store, run, stays: Stays::default(), grace: settings.grace, stopped };
         Self { stop, task: tokio::spawn(task.run(notices)) }
     }
 
@@ -52,6 +53,7 @@ impl Recorder {
 struct Task {
     store: Store,
     run: RunId,
+    stays: Stays,
     grace: Duration,
     stopped: watch::Receiver<bool>,
 }
@@ -97,31 +99,39 @@ impl Task {
         }
     }
 
-    async fn write_down(&self, notice: &Notice) -> Result<()> {
+    async fn write_down(&mut self, notice: &Notice) -> Result<()> {
         let Some(meeting) = MeetingId::parse(notice.room_name()) else { return Ok(()) };
         let at = Moment::from_ms(notice.unix_ms());
         let person = notice.identity().and_then(InvitationId::parse).zip(notice.participant_sid());
         match (notice.kind(), person) {
             (NoticeKind::ParticipantJoined, Some((invitation, participant))) => {
-                let (meeting, invitation, run) = (&meeting, &invitation, self.run.as_str());
-                sittings::arrive(&self.store, &Arrival { participant, run, meeting, invitation, at }).await
+                let (run, now) = (self.run.as_str(), Moment::now());
+                let arrival = Arrival { participant, run, meeting: &meeting, invitation: &invitation, at, now };
+                if sittings::arrive(&self.store, &arrival).await? {
+                    self.stays.begin(participant, meeting, invitation);
+                }
             }
             (NoticeKind::ParticipantLeft, Some((invitation, participant))) => {
-                sittings::leave(&self.store, participant, &meeting, &invitation, at).await
+                sittings::leave(&self.store, &self.stays.name(participant), &meeting, &invitation, at).await?;
+                self.stays.end(participant);
             }
-            (NoticeKind::RoomFinished, _) => sittings::close_room(&self.store, self.run.as_str(), &meeting, at).await,
-            _ => Ok(()),
+            (NoticeKind::RoomFinished, _) => {
+                sittings::close_room(&self.store, self.run.as_str(), &meeting, at).await?;
+                self.stays.end_all(&meeting);
+            }
+            _ => {}
         }
+        Ok(())
     }
 
     /// What fails here is tried again with the next beat.
-    async fn beat(&self, now: Moment) {
+    async fn beat(&mut self, now: Moment) {
         if let Err(error) = self.try_beat(now).await {
             tracing::warn!(%error, "the sign of life was not written");
         }
     }
 
-    async fn try_beat(&self, now: Moment) -> Result<()> {
+    async fn try_beat(&mut self, now: Moment) -> Result<()> {
         let run = self.run.as_str();
         // Beside a database of its own, every other run is over, however short ago it was.
         let since = match self.store.is_shared() {
@@ -134,10 +144,21 @@ impl Task {
             write.commit().await?;
             tracing::info!(meetings = deserted.len(), "stays that a server did not live to end were ended");
         }
-        if self.store.has_stays(run).await? {
+        let written = self.store.open_stays(run).await?;
+        if !written.is_empty() {
             let mut write = self.store.write().await?;
             write.beat(run, now).await?;
             write.commit().await?;
+        }
+        for (participant, stay, [ended, name]) in self.stays.ended_by_mistake(&written) {
+            let (meeting, invitation) = (&stay.meeting, &stay.invitation);
+            let arrival = Arrival { participant: &name, run, meeting, invitation, at: now, now };
+            if sittings::go_on(&self.store, &ended, arrival).await? {
+                self.stays.go_on(&participant);
+            } else {
+                // Removed with its meeting.
+                self.stays.end(&participant);
+            }
         }
         for sitting in self.store.open_sittings().await? {
             sittings::look_after(&self.store, &sitting, self.grace, now).await?;

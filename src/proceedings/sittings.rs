@@ -14,20 +14,33 @@ use crate::store::{Result, Store, StoreError, Write};
 use serde_json::json;
 use std::time::Duration;
 
-pub(super) async fn arrive(store: &Store, arrival: &Arrival<'_>) -> Result<()> {
+/// `false` where there is nothing to write down.
+pub(super) async fn arrive(store: &Store, arrival: &Arrival<'_>) -> Result<bool> {
+    enter(store.write().await?, arrival).await
+}
+
+/// The stay of this name was ended by a server that took this one for dead. It never ended, so `arrival` goes on from there.
+pub(super) async fn go_on(store: &Store, ended: &str, mut arrival: Arrival<'_>) -> Result<bool> {
     let mut write = store.write().await?;
+    let Some(at) = write.stay_ended_at(ended).await? else { return Ok(false) };
+    arrival.at = at;
+    enter(write, &arrival).await
+}
+
+async fn enter(mut write: Write, arrival: &Arrival<'_>) -> Result<bool> {
     let invitation = match write.invitation(arrival.invitation).await {
-        Err(StoreError::NotFound) => return Ok(()),
+        Err(StoreError::NotFound) => return Ok(false),
         found => found?,
     };
     if invitation.meeting != *arrival.meeting || !write.insert_stay(arrival).await? {
-        return Ok(());
+        return Ok(false);
     }
     record_presence(&mut write, "presence.joined", arrival.meeting, arrival.invitation, arrival.at).await?;
     if let Some(sitting) = begin(&mut write, arrival.meeting, arrival.at).await? {
         tell_quorum(&mut write, &sitting, arrival.at).await?;
     }
-    write.commit().await
+    write.commit().await?;
+    Ok(true)
 }
 
 pub(super) async fn leave(

@@ -10,6 +10,7 @@ use crate::moment::Moment;
 use crate::text::Name;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
+use std::collections::HashSet;
 
 /// Stays that one question takes into account. A thousand people who each came back twenty times.
 const STAYS_MAX: i64 = 20_000;
@@ -24,12 +25,14 @@ pub struct Arrival<'a> {
     pub meeting: &'a MeetingId,
     pub invitation: &'a InvitationId,
     pub at: Moment,
+    /// When it is written down, which may be later.
+    pub now: Moment,
 }
 
 impl Write {
     /// `false` where the stay is known already.
     pub async fn insert_stay(&mut self, arrival: &Arrival<'_>) -> Result<bool> {
-        self.beat(arrival.run, arrival.at).await?;
+        self.beat(arrival.run, arrival.now).await?;
         let inserted = sqlx::query(
             "INSERT INTO presence (participant, run_id, meeting_id, invitation_id, joined_at_ms) \
              VALUES ($1, $2, $3, $4, $5) ON CONFLICT (participant) DO NOTHING",
@@ -67,11 +70,21 @@ impl Write {
         Ok(ended.rows_affected() > 0)
     }
 
-    /// This server runs.
+    /// `None` where there is no such stay, or it goes on.
+    pub async fn stay_ended_at(&mut self, participant: &str) -> Result<Option<Moment>> {
+        let row = sqlx::query("SELECT left_at_ms FROM presence WHERE participant = $1 AND left_at_ms IS NOT NULL")
+            .bind(participant)
+            .fetch_optional(self.connection())
+            .await?;
+        row.map(|row| Ok(Moment::from_ms(row.try_get(0)?))).transpose()
+    }
+
+    /// This server runs. A clock that was set back makes nothing of what was said before.
     pub async fn beat(&mut self, run: &str, now: Moment) -> Result<()> {
         sqlx::query(
             "INSERT INTO server_runs (id, beat_at_ms) VALUES ($1, $2) \
-             ON CONFLICT (id) DO UPDATE SET beat_at_ms = excluded.beat_at_ms",
+             ON CONFLICT (id) DO UPDATE SET beat_at_ms = CASE WHEN excluded.beat_at_ms > server_runs.beat_at_ms \
+             THEN excluded.beat_at_ms ELSE server_runs.beat_at_ms END",
         )
         .bind(run)
         .bind(now.ms())
@@ -119,13 +132,13 @@ impl Write {
 }
 
 impl Store {
-    /// Whether this server has anybody in a meeting, as far as it has written down.
-    pub async fn has_stays(&self, run: &str) -> Result<bool> {
-        let row = sqlx::query("SELECT 1 FROM presence WHERE run_id = $1 AND left_at_ms IS NULL LIMIT 1")
+    /// Whom this server has in meetings, as far as is written down.
+    pub async fn open_stays(&self, run: &str) -> Result<HashSet<String>> {
+        let rows = sqlx::query("SELECT participant FROM presence WHERE run_id = $1 AND left_at_ms IS NULL")
             .bind(run)
-            .fetch_optional(&mut *self.reader().await?)
+            .fetch_all(&mut *self.reader().await?)
             .await?;
-        Ok(row.is_some())
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
     /// Whether [`Write::end_stays_of_the_dead`] would find a run.

@@ -259,6 +259,29 @@ async fn a_case_that_another_occurrence_left_open_ends_when_the_next_one_begins(
     }
 }
 
+/// A server that could not write for a minute is taken for dead by those that share its database.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_declared_gone_with_a_server_that_lives_is_present_again() {
+    let engine = engine();
+    for (database, server) in Server::on_each().await {
+        let team = Team::under_way(&server).await;
+        let person = team.person(&server, "Dr One", "chair", None).await;
+        let member = enter(&server, &engine, &team, &person).await;
+        team.wait_present(&server, 1).await;
+        let declared_dead = "UPDATE presence SET left_at_ms = joined_at_ms + 1; DELETE FROM server_runs";
+        server.meddle(&database, declared_dead).await;
+        team.wait_present(&server, 1).await;
+        let case = team.case(&server, "A-1").await.0;
+        team.next(&server).await;
+        member.leave().await;
+        team.wait_present(&server, 0).await;
+        assert_eq!(act(&server, "POST", &format!("{case}/finish"), &json!(null), &team.key).await.status, 200);
+        let attendance = team.get(&server, "attendance").await;
+        assert!(present(&attendance)[0].2, "{}: {attendance}", database.name);
+        server.stop().await;
+    }
+}
+
 /// Nobody joins in these seconds, and yet the quorum is another one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_quorum_that_changes_without_anybody_coming_is_told() {
