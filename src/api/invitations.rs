@@ -300,7 +300,8 @@ async fn new_link(
 async fn allow_change(api: &Api, caller: &Caller, id: &InvitationId) -> Result<(), Problem> {
     may(caller, Action::WriteMeetings)?;
     let invitation = api.store.invitation(id).await?;
-    allow(api, caller, Action::ChangeMeeting(&invitation.meeting)).await
+    allow(api, caller, Action::ChangeMeeting(&invitation.meeting)).await?;
+    Ok(())
 }
 
 /// Sealed, for calendars and mails that must have the link again after the meeting has moved.

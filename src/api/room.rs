@@ -63,7 +63,7 @@ async fn get(
     let state = api.rooms.state(meeting.room()).await;
     let people = state.as_ref().map(|state| state.people.as_slice()).unwrap_or_default();
     let waiting = match allow(&api, &caller, Action::ReadPeople(&id)).await {
-        Ok(()) => Some(api.store.places(&id).await?.iter().filter(|place| Place::is_at_the_door(place)).count()),
+        Ok(_) => Some(api.store.places(&id).await?.iter().filter(|place| Place::is_at_the_door(place)).count()),
         Err(_) => None,
     };
     let has_host = people.iter().any(gate::is_host);
@@ -101,7 +101,7 @@ async fn unlock(
     set_lock(Act::begin(&api, &caller, &id).await?, false).await
 }
 
-async fn set_lock(mut act: Act<'_>, is_locked: bool) -> Result<StatusCode, Problem> {
+async fn set_lock(mut act: Act, is_locked: bool) -> Result<StatusCode, Problem> {
     let gathering = act.write.touch_gathering(&act.meeting.id, act.now).await?;
     if gathering.is_locked != is_locked {
         act.write.put_gathering(&Gathering { is_locked, ..gathering }).await?;
