@@ -275,6 +275,14 @@ async fn an_observer_who_is_out_for_one_case_is_let_in_by_the_next() {
         assert_eq!(held.act(&held.key, &observer, "to-lobby", body).await, NOTHING);
         assert_eq!(inside.sent_away().await, DisconnectReason::ParticipantRemoved);
         assert!(Socket::join(&server, &token).await.is_err());
+        let reads = async |what: &str| {
+            let path = format!("{PATH}/{}/{what}", held.id());
+            let answer = server.http(&Request::get(&path).bearer(&token)).await;
+            if answer.status < 400 { String::new() } else { answer.problem() }
+        };
+        for what in ["cases", "events", "room"] {
+            assert_eq!(reads(what).await, "not_admitted", "{}: {what}", database.name);
+        }
         let ticket = held.ticket(&observer).await;
         assert_eq!(held.look(&ticket).await["state"], "awaiting_next_case");
         // Nobody is asked to admit who comes back by themselves, and "all" does not mean them.
@@ -286,15 +294,45 @@ async fn an_observer_who_is_out_for_one_case_is_let_in_by_the_next() {
         let admitted = async || held.look(&ticket).await["state"] == "admitted";
         wait_until(admitted, async || format!("{}: {}", database.name, held.look(&ticket).await)).await;
         assert!(Socket::join(&server, &token).await.is_ok());
+        assert_eq!(reads("cases").await, "");
+        assert_eq!(held.act(&held.key, &observer, "remove", json!({"ban": true})).await, NOTHING);
+        assert_eq!(reads("cases").await, "entry_banned", "{}", database.name);
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn who_is_sent_out_after_a_case_began_stays_out_for_it() {
+    for (database, server) in Server::on_each().await {
+        let held = Held::new(&server, "nobody").await;
+        let (early, late) = (held.invite("observer").await, held.invite("observer").await);
+        let out = async |who: &Invited| {
+            assert_eq!(held.act(&held.key, who, "to-lobby", json!({"until": "next_case"})).await, NOTHING);
+            held.ticket(who).await
+        };
+        let early = out(&early).await;
+        let sent_at = Moment::now();
+        wait_until(async || Moment::now() > sent_at, async || "the clock stands".into()).await;
+        let begun_at = Moment::now();
+        let late = out(&late).await;
+        // The server hears of the case when both are out.
+        start_case_at(&server, &held, begun_at).await;
+        let admitted = async || held.look(&early).await["state"] == "admitted";
+        wait_until(admitted, async || format!("{}: {}", database.name, held.look(&early).await)).await;
+        assert_eq!(held.look(&late).await["state"], "awaiting_next_case", "{}", database.name);
         server.stop().await;
     }
 }
 
 async fn start_case(server: &Server, held: &Held<'_>) {
+    start_case_at(server, held, Moment::now()).await;
+}
+
+async fn start_case_at(server: &Server, held: &Held<'_>, at: Moment) {
     let mut write = server.app.store().write().await.unwrap();
     let body = json!({"meeting": held.id()});
     let event = NewEvent { kind: "case.started", subject: held.id(), body };
-    write.append_event(Moment::now(), &event).await.unwrap();
+    write.append_event(at, &event).await.unwrap();
     write.commit().await.unwrap();
 }
 
