@@ -29,7 +29,10 @@ pub async fn sweep(store: &Store, rooms: &Rooms, now: Moment) -> Result<(), Stor
     }
     let latest = i64::try_from(IDLE_MAX.as_millis()).unwrap_or(0);
     for gathering in store.unused_gatherings(Moment::from_ms(now.ms() - latest)).await? {
-        close_if_idle(store, &gathering.meeting, now).await?;
+        if let Err(error) = close_if_idle(store, &gathering.meeting, now).await {
+            // The others are over all the same.
+            tracing::warn!(%error, meeting = %gathering.meeting, "it could not be looked whether a meeting is over");
+        }
     }
     Ok(())
 }
