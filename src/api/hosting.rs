@@ -4,10 +4,11 @@
 use super::Api;
 use super::ownership::{allow, allow_within, owns};
 use super::problem::{Code, Problem};
+use crate::gathering;
 use crate::identity::{Action, Caller, may_as_owner};
 use crate::ids::{InvitationId, MeetingId};
 use crate::meetings::invitation::Invitation;
-use crate::meetings::lobby::{Place, Standing};
+use crate::meetings::lobby::{Gathering, Place, Standing};
 use crate::meetings::meeting::{Meeting, Status};
 use crate::moment::Moment;
 use crate::store::Write;
@@ -44,6 +45,12 @@ impl Act {
         Ok(may(Action::ChangeMeeting(id)).or_else(|_| may(Action::Chair(id)))?)
     }
 
+    /// The gathering, in which something happens.
+    pub(super) async fn touch(&mut self) -> Result<Gathering, Problem> {
+        let actor = self.caller.subject.as_str();
+        Ok(gathering::touch(&mut self.write, &self.meeting, actor, self.now).await?)
+    }
+
     /// Somebody who is invited to this meeting.
     pub(super) async fn invitation(&mut self, id: &InvitationId) -> Result<Invitation, Problem> {
         let invitation = self.write.invitation(id).await?;
@@ -72,7 +79,7 @@ impl Act {
             Some(place) => place.decided(standing, self.now),
             None => Place::new(invitation.clone(), self.meeting.id.clone(), standing, self.now),
         };
-        self.write.touch_gathering(&self.meeting.id, self.now).await?;
+        self.touch().await?;
         self.write.put_place(&place).await?;
         Ok(place)
     }

@@ -51,7 +51,9 @@ pub(super) async fn allow_within(
 ) -> Result<Caller, Problem> {
     if let Subject::Invitee(invitee) = &mut caller.subject {
         let invitation = write.invitation(&invitee.invitation).await?;
-        invitation.check_link(Moment::now()).map_err(|_| Code::Unauthenticated)?;
+        if invitation.check_link(Moment::now()).is_err() || invitation.has_outlived(invitee.token_begins) {
+            return Err(Code::Unauthenticated.into());
+        }
         invitee.role = invitation.role;
     }
     may_as_owner(&caller, action, owns(&caller, meeting))?;

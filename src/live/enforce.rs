@@ -21,6 +21,8 @@ enum Reaction {
     /// Somebody's standing, role or invitation is another: they are as it says now, or out.
     Review,
     Silence,
+    /// Whoever is inside came by a link that is another by now.
+    Eject,
     /// The same for everybody in the room.
     ReviewAll,
     /// Unless a host has begun anew.
@@ -34,6 +36,7 @@ fn reaction(kind: &str) -> Reaction {
     match kind {
         "participant.removed" | "participant.sent_to_lobby" | "participant.role_changed" => Reaction::Review,
         "invitation.updated" | "invitation.revoked" => Reaction::Review,
+        "invitation.link_renewed" => Reaction::Eject,
         "participant.muted" => Reaction::Silence,
         "meeting.updated" => Reaction::ReviewAll,
         "meeting.ended" => Reaction::End,
@@ -57,6 +60,9 @@ impl Enforcer {
             (Reaction::Review, Some(invitation)) => self.review_one(meeting, invitation).await?,
             (Reaction::Silence, Some(invitation)) => {
                 self.rooms.silence(room, invitation.as_str()).await;
+            }
+            (Reaction::Eject, Some(invitation)) => {
+                self.rooms.eject(room, invitation.as_str()).await;
             }
             (Reaction::ReviewAll, _) if self.rooms.is_open(room) => self.review_all(meeting).await?,
             (Reaction::End, _) => self.end(meeting).await?,
@@ -169,6 +175,7 @@ mod tests {
             assert_eq!(reaction(kind), Reaction::Review, "{kind}");
         }
         assert_eq!(reaction("invitation.revoked"), Reaction::Review);
+        assert_eq!(reaction("invitation.link_renewed"), Reaction::Eject);
         assert_eq!(reaction("meeting.ended"), Reaction::End);
         assert_eq!(reaction("meeting.cancelled"), Reaction::Cancel);
         assert_eq!(reaction("case.started"), Reaction::Readmit);

@@ -154,6 +154,10 @@ async fn who_waits_has_no_way_to_media_until_a_host_admits_them() {
         let kinds = held.kinds().await;
         let of_lobby: Vec<_> = kinds.iter().filter(|kind| kind.starts_with("lobby.")).collect();
         assert_eq!(of_lobby, ["lobby.knocked", "lobby.admitted"]);
+        assert_eq!(held.look(&ticket).await["state"], "admitted");
+        let audit = server.app.store().audit_after(0).await.unwrap();
+        let used = audit.iter().filter(|entry| entry.action == "invitation.used" && entry.subject == guest.id);
+        assert_eq!(used.count(), 1, "the lobby is a way in like any other, and looking twice is entering once");
         let told = format!("{:?}", server.app.store().events_after(0, 500).await.unwrap());
         assert!(!told.contains("Dr X") && !told.contains(&ticket[3..]), "{told}");
         server.app.store().verify_audit().await.unwrap().unwrap();
@@ -451,6 +455,31 @@ async fn a_role_that_was_taken_away_is_gone_from_the_room_and_the_api_at_once() 
 }
 
 #[tokio::test]
+async fn a_host_who_once_stood_at_the_door_stays_inside_without_the_role() {
+    for (database, server) in Server::on_each().await {
+        let held = Held::new(&server, "everyone").await;
+        let (left, waiting) = (held.invite("core").await, held.invite("core").await);
+        let ticket = held.ticket(&left).await;
+        done(&server, Request::delete(LOBBY), &ticket, 204).await;
+        let ticket = held.ticket(&waiting).await;
+        // By the invitation, which does not look at the door.
+        for who in [&left, &waiting] {
+            let path = format!("/api/v1/invitations/{}", who.id);
+            let change = Request::json("PATCH", &path, &json!({"role": "coordinator"})).header("If-Match", "*");
+            done(&server, change, &held.key, 200).await;
+        }
+        let by_ticket = held.look(&ticket).await["token"].as_str().unwrap().to_owned();
+        for (who, token) in [(&left, held.token(&left).await), (&waiting, by_ticket)] {
+            let mut inside = Socket::join(&server, &token).await.unwrap();
+            assert_eq!(held.act(&held.key, who, "role", json!({"role": "core"})).await, NOTHING);
+            assert_eq!(inside.told_of(&who.id).await.attributes["role"], "core", "{}", database.name);
+            assert_eq!(held.participant(who).await["standing"], "admitted");
+        }
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn revoking_an_invitation_ends_what_it_opened() {
     let server = Server::closed().await;
     let held = Held::new(&server, "guests").await;
@@ -464,6 +493,35 @@ async fn revoking_an_invitation_ends_what_it_opened() {
     assert_eq!(inside.sent_away().await, DisconnectReason::ParticipantRemoved);
     assert_eq!(server.http(&Request::get(LOBBY).bearer(&ticket)).await.problem(), "ticket_invalid");
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_renewed_link_ends_what_the_one_before_opened() {
+    for (database, server) in Server::on_each().await {
+        let held = Held::new(&server, "guests").await;
+        let (mut core, guest) = (held.invite("core").await, held.invite("guest").await);
+        let token = held.token(&core).await;
+        let mut inside = Socket::join(&server, &token).await.unwrap();
+        let ticket = held.ticket(&guest).await;
+        let renew = async |who: &Invited| {
+            let path = format!("/api/v1/invitations/{}/link", who.id);
+            let request = Request::json("POST", &path, &json!(null)).header("If-Match", "*");
+            link(&done(&server, request, &held.key, 200).await.0)
+        };
+        core.link = renew(&core).await;
+        renew(&guest).await;
+        assert_eq!(inside.sent_away().await, DisconnectReason::ParticipantRemoved, "{}", database.name);
+        assert!(Socket::join(&server, &token).await.is_err());
+        let path = format!("{PATH}/{}/cases", held.id());
+        let cases = Request::get(&path);
+        assert_eq!(server.http(&cases.clone().bearer(&token)).await.problem(), "unauthenticated");
+        assert_eq!(server.http(&Request::get(LOBBY).bearer(&ticket)).await.problem(), "ticket_invalid");
+        // At once, within the second of the renewal.
+        let token = held.token(&core).await;
+        assert!(Socket::join(&server, &token).await.is_ok(), "{}", database.name);
+        done(&server, cases, &token, 200).await;
+        server.stop().await;
+    }
 }
 
 #[tokio::test]
@@ -483,8 +541,15 @@ async fn what_a_host_ends_is_over_for_all_until_a_host_begins_anew() {
         assert_eq!(held.refusal(&guest).await, "meeting_ended");
         assert_eq!(server.http(&Request::get(LOBBY).bearer(&ticket)).await.problem(), "ticket_invalid");
         assert!(held.state().await["ended_at"].is_string());
-        let _room = Socket::join(&server, &held.token(&chair).await).await.unwrap();
+        // A host who only has a token, and locks the door, has not begun anew.
+        let host = held.token(&chair).await;
+        assert_eq!(held.room(&host, "lock").await, NOTHING);
+        assert_eq!(held.refusal(&core).await, "meeting_ended");
+        let _room = Socket::join(&server, &host).await.unwrap();
         assert!(held.state().await["ended_at"].is_null());
+        assert_eq!(held.kinds().await.iter().filter(|kind| *kind == "meeting.reopened").count(), 1);
+        assert_eq!(held.state().await["is_locked"], true, "{}", database.name);
+        assert_eq!(held.room(&host, "unlock").await, NOTHING);
         assert!(Socket::join(&server, &member).await.is_ok());
         server.stop().await;
     }

@@ -53,8 +53,9 @@ pub(super) async fn change(
     let is_here = api.rooms.is_here(act.meeting.room(), invitation.as_str()).await;
     let place = act.write.place(&invitation).await?;
     let waits = place.as_ref().is_some_and(|place| place.standing.is_waiting());
-    // Whoever is inside stays, also where the new role would have to wait; and hosts wait no longer.
-    if (is_here && place.is_none()) || (waits && role.is_host()) {
+    // Whoever is inside stays, also where the new role would have to wait or they once stood at the door; and hosts wait no
+    // longer.
+    if (is_here && (place.is_none() || old.role.is_host())) || (waits && role.is_host()) {
         act.stand(&invitation, Standing::Admitted).await?;
     }
     set(&mut act, old, role).await?;
