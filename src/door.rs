@@ -2,6 +2,7 @@
 //! token says. Rooms of no meeting are open to every good token.
 
 use crate::gate;
+use crate::gathering;
 use crate::ids::{InvitationId, MeetingId};
 use crate::meetings::admission::renewed;
 use crate::meetings::lobby::{Decision, Refusal};
@@ -25,12 +26,18 @@ impl MeetingDoor {
         let now = Moment::now();
         let invitation = InvitationId::parse(&claims.identity).ok_or(NOT_INVITED)?;
         let invitation = self.store.invitation(&invitation).await.map_err(denial)?;
-        if invitation.meeting != meeting || invitation.check_link(now).is_err() {
+        if invitation.meeting != meeting || invitation.check_link(now).is_err() || invitation.has_outlived(claims.nbf) {
             return Err(NOT_INVITED);
         }
         let meeting = self.store.meeting(&meeting).await.map_err(denial)?;
         match gate::decision(&self.store, rooms, &meeting, &invitation, now).await.map_err(denial)? {
-            Decision::Enter => Ok(renewed(claims, &meeting, &invitation).with_room_for(meeting.capacity)),
+            Decision::Enter => {
+                if invitation.role.is_host() {
+                    let id = invitation.id.as_str();
+                    gathering::join_as_host(&self.store, &meeting, id, now).await.map_err(denial)?;
+                }
+                Ok(renewed(claims, &meeting, &invitation).with_room_for(meeting.capacity))
+            }
             // A token from before they were sent out, or a made one.
             Decision::Wait => Err(Denial::NotAllowed("A host has to let you in. Use your link again.")),
             Decision::Refuse(refusal) => Err(Denial::NotAllowed(reason(refusal))),

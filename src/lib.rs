@@ -14,6 +14,7 @@
 //! deliveries    starts and ends those who carry what is in the outbox
 //! door          whom the rooms of scheduled meetings let in
 //! gate          what surrounds who arrives: the time, and who is in the room
+//! gathering     how a meeting that was ended begins anew
 //! meetings      what is scheduled, who is invited, who enters
 //! live          what happens in meetings, brought into their rooms
 //! mdt           cases and outcomes, attendance, quorum, reports
@@ -42,6 +43,7 @@ pub mod deliveries;
 pub mod door;
 pub mod forwarded;
 pub mod gate;
+pub mod gathering;
 pub mod http;
 pub mod hub;
 pub mod identity;

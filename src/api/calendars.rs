@@ -57,7 +57,7 @@ async fn invitation(
     let attendees: Vec<_> = Attendee::new(&invitation).into_iter().collect();
     // Who may only read must not be able to enter as somebody else.
     let link = match allow(&api, &caller, Action::ChangeMeeting(&meeting.id)).await {
-        Ok(()) => personal_link(&api, &invitation).await?,
+        Ok(_) => personal_link(&api, &invitation).await?,
         Err(_) => api.outward.links.meeting(&meeting.id),
     };
     one(&api, &meeting, &attendees, &link, invitation.revoked_at.is_some()).await

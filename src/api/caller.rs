@@ -181,11 +181,13 @@ async fn invitee(api: &Api, token: &str) -> Result<Caller, Refused> {
         Err(StoreError::NotFound) => return Err(Refused::Stranger),
         Err(error) => return Err(Refused::Store(error)),
     };
-    if invitation.meeting != meeting || invitation.check_link(Moment::now()).is_err() {
+    let is_good = invitation.check_link(Moment::now()).is_ok() && !invitation.has_outlived(claims.nbf);
+    if invitation.meeting != meeting || !is_good {
         return Err(Refused::Stranger);
     }
     let seal_key = api.keys.derive(&format!("{SEAL_CONTEXT}\0{id}")).ok_or(Refused::Stranger)?;
-    let subject = Subject::Invitee(Invitee { invitation: id, meeting, role: invitation.role });
+    let subject =
+        Subject::Invitee(Invitee { invitation: id, meeting, role: invitation.role, token_begins: claims.nbf });
     Ok(Caller { subject, scopes: Vec::new(), seal_key: SealKey::from_bytes(seal_key) })
 }
 
@@ -212,7 +214,9 @@ pub(super) async fn again(api: &Api, caller: &Caller) -> Result<Option<Caller>, 
             key.map(|key| key.is_valid(now).then(|| Caller { scopes: key.scopes, ..caller.clone() }))
         }
         Subject::Invitee(invitee) => api.store.invitation(&invitee.invitation).await.map(|invitation| {
-            let is_valid = invitation.meeting == invitee.meeting && invitation.check_link(now).is_ok();
+            let is_valid = invitation.meeting == invitee.meeting
+                && invitation.check_link(now).is_ok()
+                && !invitation.has_outlived(invitee.token_begins);
             let invitee = Invitee { role: invitation.role, ..invitee.clone() };
             is_valid.then(|| Caller { subject: Subject::Invitee(invitee), ..caller.clone() })
         }),

@@ -42,8 +42,9 @@ async fn start(
     seen: IfMatch,
 ) -> Result<impl IntoResponse, Problem> {
     allow(&api, &caller, Action::Host(&id)).await?;
-    let now = Moment::now();
     let mut write = api.store.write().await?;
+    // Whoever was sent out until the next case before this moment comes back with it.
+    let now = Moment::now();
     let mut case = write.case(&id, &case).await?;
     seen.check(case.version)?;
     case.start(now)?;
@@ -131,8 +132,8 @@ async fn next(
     Json { value: asked, .. }: Json<After>,
 ) -> Result<impl IntoResponse, Problem> {
     allow(&api, &caller, Action::Host(&id)).await?;
-    let now = Moment::now();
     let mut write = api.store.write().await?;
+    let now = Moment::now();
     let (_, occurrence) = meant_in(&mut write, &id, asked.occurrence.as_deref(), now).await?;
     let current = write.current_case(&id).await?;
     if current.as_ref().map(|case| &case.id) != asked.after.as_ref() {

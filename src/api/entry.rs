@@ -6,11 +6,12 @@ use super::caller::{check_link_rate, slow_down};
 use super::extract::Json;
 use super::problem::{Code, Problem, ProblemBody};
 use crate::gate::Surroundings;
+use crate::gathering;
 use crate::identity::account::User;
 use crate::ids::MeetingId;
 use crate::meetings::admission::{claims, token_ttl, verified};
 use crate::meetings::invitation::{Invitation, LinkRefusal, LinkSecret, Role};
-use crate::meetings::lobby::{Decision, Gathering, Place, Refusal, Standing, Ticket};
+use crate::meetings::lobby::{Decision, Place, Refusal, Standing, Ticket};
 use crate::meetings::meeting::Meeting;
 use crate::moment::Moment;
 use crate::store::audit::{Detail, NewEntry};
@@ -23,7 +24,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::net::SocketAddr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 #[derive(Deserialize, utoipa::ToSchema)]
 #[schema(as = EntryRequest)]
@@ -98,13 +99,14 @@ async fn admit(api: &Api, headers: &HeaderMap, secret: &str) -> Result<Response,
     let meeting = api.store.meeting(&invitation.meeting).await?;
     let surroundings = Surroundings::look(&api.store, &api.rooms, &meeting, &invitation.id, now).await?;
     let visitor = api.sign_in.visitor(api, headers).await?;
+    let user = verified(&invitation, visitor.as_ref());
     let mut write = api.store.write().await?;
     let place = write.place(&invitation.id).await?;
     let gathering = write.gathering(&meeting.id).await?;
     match surroundings.decide(&meeting, invitation.role, place.as_ref(), gathering.as_ref(), now) {
         Decision::Refuse(refusal) => Err(code(refusal).into()),
         Decision::Wait => {
-            let ticket = knock(&mut write, &invitation, place, now).await?;
+            let ticket = knock(&mut write, &meeting, &invitation, user, place, now).await?;
             write.commit().await?;
             let Meeting { id: meeting, title, .. } = meeting;
             let ticket = ticket.expose();
@@ -116,13 +118,10 @@ async fn admit(api: &Api, headers: &HeaderMap, secret: &str) -> Result<Response,
             Err(Code::MeetingFull.into())
         }
         Decision::Enter => {
-            let user = verified(&invitation, visitor.as_ref());
             let token = token(api, &meeting, &invitation, user, now)?;
-            if let Some(gathering) =
-                gathering.filter(|gathering| invitation.role.is_host() && gathering.ended_at.is_some())
-            {
-                // A host who comes back begins anew.
-                write.put_gathering(&Gathering::new(gathering.meeting, now)).await?;
+            // Where hosts stood before they were hosts keeps them out no more, whatever they become.
+            if let Some(place) = place.filter(|place| place.standing != Standing::Admitted) {
+                write.put_place(&place.decided(Standing::Admitted, now)).await?;
             }
             audit_entry(&mut write, &invitation, user, now).await?;
             write.commit().await?;
@@ -143,7 +142,9 @@ pub(super) fn token(
     now: Moment,
 ) -> Result<String, Problem> {
     let claims = claims(meeting, invitation, user);
-    api.keys.sign(&claims, SystemTime::now(), token_ttl(invitation, now)).map_err(|error| {
+    let first = invitation.tokens_begin().map(|first| UNIX_EPOCH + Duration::from_secs(first));
+    let begins = first.map_or(SystemTime::now(), |first| first.max(SystemTime::now()));
+    api.keys.sign(&claims, begins, token_ttl(invitation, now)).map_err(|error| {
         tracing::error!(%error, "the token of an invitation was not signed");
         Code::Internal.into()
     })
@@ -164,7 +165,9 @@ const fn code(refusal: Refusal) -> Code {
 /// whom the next case lets in by itself.
 async fn knock(
     write: &mut Write,
+    meeting: &Meeting,
     invitation: &Invitation,
+    user: Option<&User>,
     place: Option<Place>,
     now: Moment,
 ) -> Result<Ticket, Problem> {
@@ -176,26 +179,29 @@ async fn knock(
     };
     let ticket = Ticket::new(invitation.id.clone());
     let is_news = !was_there && place.standing == Standing::Waiting;
-    write.put_place(&Place { ticket_hash: Some(ticket.hash()), ..place }).await?;
-    write.touch_gathering(&invitation.meeting, now).await?;
+    write.put_place(&Place { ticket_hash: Some(ticket.hash()), is_used: false, ..place }).await?;
+    gathering::touch(write, meeting, invitation.id.as_str(), now).await?;
     if is_news {
-        let (id, meeting) = (invitation.id.as_str(), invitation.meeting.as_str());
+        let (id, meeting) = (invitation.id.as_str(), meeting.id.as_str());
         let body = json!({"meeting": meeting, "invitation": id, "role": invitation.role});
         write.append_event(now, &NewEvent { kind: "lobby.knocked", subject: meeting, body }).await?;
-        append(write, "lobby.knocked", invitation, None, now).await?;
+        append(write, "lobby.knocked", invitation, account(user), now).await?;
     }
     Ok(ticket)
 }
 
 /// A link that opened a meeting is what an investigation asks for first.
-async fn audit_entry(
+pub(super) async fn audit_entry(
     write: &mut Write,
     invitation: &Invitation,
     user: Option<&User>,
     now: Moment,
 ) -> Result<(), Problem> {
-    let user = user.map(|user| ("user", Detail::Id((&user.id).into())));
-    append(write, "invitation.used", invitation, user, now).await
+    append(write, "invitation.used", invitation, account(user), now).await
+}
+
+fn account(user: Option<&User>) -> Option<(&'static str, Detail)> {
+    user.map(|user| ("user", Detail::Id((&user.id).into())))
 }
 
 /// Of an act of the invited person's own.

@@ -2,12 +2,13 @@
 //! What is written, the rooms then follow ([`crate::live`]).
 
 use super::Api;
-use super::ownership::allow;
+use super::ownership::{allow, allow_within, owns};
 use super::problem::{Code, Problem};
-use crate::identity::{Action, Caller};
+use crate::gathering;
+use crate::identity::{Action, Caller, may_as_owner};
 use crate::ids::{InvitationId, MeetingId};
 use crate::meetings::invitation::Invitation;
-use crate::meetings::lobby::{Place, Standing};
+use crate::meetings::lobby::{Gathering, Place, Standing};
 use crate::meetings::meeting::{Meeting, Status};
 use crate::moment::Moment;
 use crate::store::Write;
@@ -16,22 +17,38 @@ use crate::store::events::NewEvent;
 use serde_json::{Value, json};
 
 /// An act under way. Dropped without [`Act::commit`], nothing was done.
-pub(super) struct Act<'a> {
-    pub(super) caller: &'a Caller,
+pub(super) struct Act {
+    /// As they are by now.
+    caller: Caller,
     pub(super) meeting: Meeting,
     pub(super) write: Write,
     pub(super) now: Moment,
 }
 
-impl<'a> Act<'a> {
-    pub(super) async fn begin(api: &Api, caller: &'a Caller, id: &MeetingId) -> Result<Self, Problem> {
-        allow(api, caller, Action::Host(id)).await?;
+impl Act {
+    pub(super) async fn begin(api: &Api, caller: &Caller, id: &MeetingId) -> Result<Self, Problem> {
+        // Whoever may not do not get as far as the lock.
+        let caller = allow(api, caller, Action::Host(id)).await?;
         let mut write = api.store.write().await?;
         let meeting = write.meeting(id).await?;
+        let caller = allow_within(&mut write, caller, &meeting, Action::Host(id)).await?;
         if meeting.status == Status::Cancelled {
             return Err(Code::MeetingCancelled.into());
         }
         Ok(Self { caller, meeting, write, now: Moment::now() })
+    }
+
+    /// Whether the caller can give and take the chair. Who may change the meeting could change the invitation as well.
+    pub(super) fn may_chair(&self) -> Result<(), Problem> {
+        let id = &self.meeting.id;
+        let may = |action| may_as_owner(&self.caller, action, owns(&self.caller, &self.meeting));
+        Ok(may(Action::ChangeMeeting(id)).or_else(|_| may(Action::Chair(id)))?)
+    }
+
+    /// The gathering, in which something happens.
+    pub(super) async fn touch(&mut self) -> Result<Gathering, Problem> {
+        let actor = self.caller.subject.as_str();
+        Ok(gathering::touch(&mut self.write, &self.meeting, actor, self.now).await?)
     }
 
     /// Somebody who is invited to this meeting.
@@ -62,7 +79,7 @@ impl<'a> Act<'a> {
             Some(place) => place.decided(standing, self.now),
             None => Place::new(invitation.clone(), self.meeting.id.clone(), standing, self.now),
         };
-        self.write.touch_gathering(&self.meeting.id, self.now).await?;
+        self.touch().await?;
         self.write.put_place(&place).await?;
         Ok(place)
     }

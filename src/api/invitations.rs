@@ -14,6 +14,7 @@ use crate::ids::{InvitationId, MeetingId};
 use crate::meetings::invitation::{
     Email, INVITATIONS_MAX, Invitation, LinkSecret, Role, check_link_expiry, default_link_expiry,
 };
+use crate::meetings::lobby::Place;
 use crate::meetings::meeting::{Meeting, Status};
 use crate::moment::Moment;
 use crate::store::Write;
@@ -189,6 +190,7 @@ impl Asked {
             link_hash: link.hash(),
             link_expires_at: expiry,
             revoked_at: None,
+            link_renewed_at: None,
             version: 1,
             created_at: now,
         };
@@ -266,7 +268,7 @@ async fn revoke(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Make a new link for an invitation; the old one stops working.
+/// Make a new link for an invitation; the old one stops working, and so does what it opened: whoever is inside goes.
 #[utoipa::path(post, path = "/api/v1/invitations/{id}/link", operation_id = "renew_invitation_link", tag = "Invitations",
     params(("id" = InvitationId, Path), ("If-Match" = String, Header)),
     responses((status = 200, body = WithLink, headers(("ETag" = String))), (status = 404, body = ProblemBody),
@@ -284,6 +286,11 @@ async fn new_link(
     let meeting = write.meeting(&invitation.meeting).await?;
     let link = LinkSecret::new(id);
     invitation.link_hash = link.hash();
+    invitation.link_renewed_at = Some(now);
+    // Whoever waits with the old link knocks again with the new one.
+    if let Some(place) = write.place(&invitation.id).await? {
+        write.put_place(&Place { ticket_hash: None, version: place.version + 1, ..place }).await?;
+    }
     if invitation.link_expires_at <= now {
         invitation.link_expires_at = default_link_expiry(meeting.schedule.ends_at(), now);
     }
@@ -300,7 +307,8 @@ async fn new_link(
 async fn allow_change(api: &Api, caller: &Caller, id: &InvitationId) -> Result<(), Problem> {
     may(caller, Action::WriteMeetings)?;
     let invitation = api.store.invitation(id).await?;
-    allow(api, caller, Action::ChangeMeeting(&invitation.meeting)).await
+    allow(api, caller, Action::ChangeMeeting(&invitation.meeting)).await?;
+    Ok(())
 }
 
 /// Sealed, for calendars and mails that must have the link again after the meeting has moved.

@@ -76,7 +76,10 @@ mod tests {
 
     fn person() -> Caller {
         let (invitation, meeting) = (InvitationId::new(Moment::from_ms(0)), MeetingId::new(Moment::from_ms(0)));
-        Caller { subject: Subject::Invitee(Invitee { invitation, meeting, role: Role::Core }), ..key() }
+        Caller {
+            subject: Subject::Invitee(Invitee { invitation, meeting, role: Role::Core, token_begins: None }),
+            ..key()
+        }
     }
 
     #[test]

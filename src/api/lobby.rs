@@ -3,11 +3,11 @@
 
 use super::Api;
 use super::caller::{bearer, keep_pace, slow_down};
-use super::entry::{append, token};
+use super::entry::{append, audit_entry, token};
 use super::problem::{Code, Problem, ProblemBody};
 use crate::gate;
 use crate::identity::account::User;
-use crate::ids::MeetingId;
+use crate::ids::{MeetingId, SessionId};
 use crate::live::bells::Listening;
 use crate::meetings::admission::verified;
 use crate::meetings::invitation::{Invitation, Role};
@@ -142,11 +142,12 @@ async fn listen(
     headers: HeaderMap,
 ) -> Result<Response, Response> {
     let (ticket, holder) = holder(&api, &headers, peer).await?;
-    let visitor = api.sign_in.visitor(&api, &headers).await.map_err(refuse)?;
+    let visit = api.sign_in.visit(&api, &headers).await.map_err(refuse)?;
+    let session = visit.map(|(session, _)| session.id);
     let listening = api.bells.listen(ticket.invitation(), &holder.invitation.meeting);
     let listening = listening.ok_or_else(|| Problem::new(Code::Busy).into_response())?;
     let seen = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()?.parse().ok());
-    let listener = Listener { api, ticket, visitor, listening, seen, phase: Phase::Look };
+    let listener = Listener { api, ticket, session, listening, seen, phase: Phase::Look };
     let events = stream::unfold(listener, |mut listener| async move {
         let event = listener.next().await?;
         Some((Ok::<_, Infallible>(event), listener))
@@ -202,7 +203,7 @@ async fn holder(api: &Api, headers: &HeaderMap, peer: SocketAddr) -> Result<(Tic
 
 async fn find(api: &Api, ticket: &Ticket) -> Result<Option<Holder>, Problem> {
     let Some(place) = api.store.place(ticket.invitation()).await? else { return Ok(None) };
-    if !place.ticket_hash.as_ref().is_some_and(|hash| hash.matches(&ticket.hash())) {
+    if !place.is_of(ticket) {
         return Ok(None);
     }
     let invitation = match api.store.invitation(ticket.invitation()).await {
@@ -222,7 +223,12 @@ async fn show(api: &Api, ticket: &Ticket, visitor: Option<&User>) -> Result<(Sho
     let state = Outcome::of(decision, place.standing);
     let user = verified(&invitation, visitor);
     let token = match state {
-        Outcome::Admitted => Some(token(api, &meeting, &invitation, user, now)?),
+        Outcome::Admitted => {
+            if !place.is_used {
+                note_use(api, ticket, &invitation, user, now).await?;
+            }
+            Some(token(api, &meeting, &invitation, user, now)?)
+        }
         _ => None,
     };
     let Meeting { id: meeting, title, .. } = meeting;
@@ -231,12 +237,34 @@ async fn show(api: &Api, ticket: &Ticket, visitor: Option<&User>) -> Result<(Sho
     Ok((Shown { state, message: place.message, token, meeting, title, name, role }, place.version))
 }
 
+/// The first token of a ticket is an entry like that of a link, and recorded before it is given.
+async fn note_use(
+    api: &Api,
+    ticket: &Ticket,
+    invitation: &Invitation,
+    user: Option<&User>,
+    now: Moment,
+) -> Result<(), Problem> {
+    let mut write = api.store.write().await?;
+    let place = write.place(&invitation.id).await?.filter(|place| place.is_of(ticket));
+    let place = place.ok_or(Code::TicketInvalid)?;
+    if !place.is_used {
+        // Hosts come in wherever they stood, and are not to be found at the door when they are hosts no more.
+        let is_late = invitation.role.is_host() && place.standing != Standing::Admitted;
+        let place = if is_late { place.decided(Standing::Admitted, now) } else { place };
+        write.put_place(&Place { is_used: true, ..place }).await?;
+        audit_entry(&mut write, invitation, user, now).await?;
+        write.commit().await?;
+    }
+    Ok(())
+}
+
 /// Somebody at the other end of a stream.
 struct Listener {
     api: Api,
     ticket: Ticket,
-    /// Who is signed in besides.
-    visitor: Option<User>,
+    /// In which they are signed in besides. Whether they still are, each look asks.
+    session: Option<SessionId>,
     listening: Listening,
     /// The version that they know.
     seen: Option<i64>,
@@ -267,8 +295,16 @@ impl Listener {
         }
     }
 
+    async fn show(&self) -> Result<(Shown, i64), Problem> {
+        let visit = match &self.session {
+            Some(session) => self.api.store.session_again(session, Moment::now()).await?,
+            None => None,
+        };
+        show(&self.api, &self.ticket, visit.as_ref().map(|(_, user)| user)).await
+    }
+
     async fn look(&mut self) -> Option<Event> {
-        match show(&self.api, &self.ticket, self.visitor.as_ref()).await {
+        match self.show().await {
             Ok((shown, version)) => {
                 self.phase = if shown.state.is_waiting() { Phase::Wait } else { Phase::Over };
                 if self.phase == Phase::Wait && self.seen == Some(version) {

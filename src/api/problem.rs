@@ -84,6 +84,7 @@ codes! {
     MeetingNotOpen = CONFLICT, "meeting_not_open", "This meeting is not open yet. Come back from 30 minutes before it starts.";
     EntryDenied = FORBIDDEN, "entry_denied", "The host did not let you in. You can ask again in a minute.";
     EntryBanned = FORBIDDEN, "entry_banned", "The host has removed you from this meeting.";
+    NotAdmitted = FORBIDDEN, "not_admitted", "A host has to let you in first.";
     NotWaiting = CONFLICT, "not_waiting", "This person does not wait at the door.";
     IsHost = CONFLICT, "is_host", "This person runs the meeting. Change their role first.";
     LastChair = CONFLICT, "last_chair", "This is the meeting's only chair. Make somebody else the chair first.";

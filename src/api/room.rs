@@ -9,7 +9,7 @@ use super::problem::{Problem, ProblemBody};
 use crate::gate;
 use crate::identity::Action;
 use crate::ids::MeetingId;
-use crate::meetings::lobby::{Gathering, Place};
+use crate::meetings::lobby::{Gathering, Place, has_ended};
 use crate::meetings::window::window;
 use crate::moment::Moment;
 use axum::extract::State;
@@ -63,19 +63,21 @@ async fn get(
     let state = api.rooms.state(meeting.room()).await;
     let people = state.as_ref().map(|state| state.people.as_slice()).unwrap_or_default();
     let waiting = match allow(&api, &caller, Action::ReadPeople(&id)).await {
-        Ok(()) => Some(api.store.places(&id).await?.iter().filter(|place| Place::is_at_the_door(place)).count()),
+        Ok(_) => Some(api.store.places(&id).await?.iter().filter(|place| Place::is_at_the_door(place)).count()),
         Err(_) => None,
     };
     let has_host = people.iter().any(gate::is_host);
+    let window = window(&meeting, &exceptions, now);
+    let is_over = has_ended(Some(&gathering), window.as_ref());
     Ok(axum::Json(Shown {
-        is_open: has_host || (gathering.ended_at.is_none() && window(&meeting, &exceptions, now).is_some()),
+        is_open: has_host || (!is_over && window.is_some()),
         meeting: id,
         is_locked: gathering.is_locked,
         opened_at: state
             .as_ref()
             .filter(|state| !state.people.is_empty())
             .map(|state| Moment::from_ms(state.opened_at_ms)),
-        ended_at: gathering.ended_at,
+        ended_at: gathering.ended_at.filter(|_| is_over),
         has_host,
         participants: people.len(),
         capacity: meeting.capacity,
@@ -101,8 +103,8 @@ async fn unlock(
     set_lock(Act::begin(&api, &caller, &id).await?, false).await
 }
 
-async fn set_lock(mut act: Act<'_>, is_locked: bool) -> Result<StatusCode, Problem> {
-    let gathering = act.write.touch_gathering(&act.meeting.id, act.now).await?;
+async fn set_lock(mut act: Act, is_locked: bool) -> Result<StatusCode, Problem> {
+    let gathering = act.touch().await?;
     if gathering.is_locked != is_locked {
         act.write.put_gathering(&Gathering { is_locked, ..gathering }).await?;
         act.record_meeting(if is_locked { "meeting.locked" } else { "meeting.unlocked" }).await?;

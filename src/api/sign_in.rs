@@ -147,8 +147,13 @@ impl SignIn {
 
     /// Who comes to a meeting, where they came signed in and from our own page.
     pub(super) async fn visitor(&self, api: &Api, headers: &HeaderMap) -> Result<Option<User>, StoreError> {
+        Ok(self.visit(api, headers).await?.map(|(_, user)| user))
+    }
+
+    /// The same, with the session in which they came: for what lasts longer than a request.
+    pub(super) async fn visit(&self, api: &Api, headers: &HeaderMap) -> Result<Option<(Session, User)>, StoreError> {
         match own_pages::sent(headers, &self.site) {
-            true => Ok(self.session(api, headers).await?.map(|(_, user)| user)),
+            true => self.session(api, headers).await,
             false => Ok(None),
         }
     }

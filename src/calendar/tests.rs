@@ -46,6 +46,7 @@ fn attendee(meeting: &Meeting, role: Role) -> Attendee {
         link_hash: link.hash(),
         link_expires_at: now,
         revoked_at: None,
+        link_renewed_at: None,
         version: 1,
         created_at: now,
     };

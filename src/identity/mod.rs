@@ -43,6 +43,8 @@ pub struct Invitee {
     pub invitation: InvitationId,
     pub meeting: MeetingId,
     pub role: Role,
+    /// In seconds since the Unix epoch: a link that was renewed since ends what the token opens.
+    pub token_begins: Option<u64>,
 }
 
 /// Somebody with an account, in one of their sessions.

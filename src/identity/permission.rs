@@ -241,7 +241,7 @@ mod tests {
         let (own, other) = (MeetingId::new(Moment::from_ms(0)), MeetingId::new(Moment::from_ms(0)));
         for role in Role::ALL {
             let invitation = InvitationId::new(Moment::from_ms(0));
-            let subject = Subject::Invitee(Invitee { invitation, meeting: own.clone(), role });
+            let subject = Subject::Invitee(Invitee { invitation, meeting: own.clone(), role, token_begins: None });
             // Scopes are for keys: with all of them it would be no different.
             let caller = Caller { subject, ..caller(&Scope::ALL) };
             assert_eq!(may(&caller, Action::Attend(&own)), Ok(()));

@@ -5,7 +5,7 @@ use super::bells::Bells;
 use crate::gate;
 use crate::ids::{InvitationId, MeetingId};
 use crate::meetings::admission::renewed;
-use crate::meetings::lobby::{Decision, Standing};
+use crate::meetings::lobby::{Decision, Place, Standing};
 use crate::moment::Moment;
 use crate::store::audit::{Detail, NewEntry};
 use crate::store::events::{Event, NewEvent};
@@ -21,9 +21,13 @@ enum Reaction {
     /// Somebody's standing, role or invitation is another: they are as it says now, or out.
     Review,
     Silence,
+    /// Whoever is inside came by a link that is another by now.
+    Eject,
     /// The same for everybody in the room.
     ReviewAll,
+    /// Unless a host has begun anew.
     End,
+    Cancel,
     /// Who was out for one case comes back.
     Readmit,
 }
@@ -32,9 +36,11 @@ fn reaction(kind: &str) -> Reaction {
     match kind {
         "participant.removed" | "participant.sent_to_lobby" | "participant.role_changed" => Reaction::Review,
         "invitation.updated" | "invitation.revoked" => Reaction::Review,
+        "invitation.link_renewed" => Reaction::Eject,
         "participant.muted" => Reaction::Silence,
         "meeting.updated" => Reaction::ReviewAll,
-        "meeting.ended" | "meeting.cancelled" => Reaction::End,
+        "meeting.ended" => Reaction::End,
+        "meeting.cancelled" => Reaction::Cancel,
         "case.started" => Reaction::Readmit,
         _ => Reaction::None,
     }
@@ -55,9 +61,13 @@ impl Enforcer {
             (Reaction::Silence, Some(invitation)) => {
                 self.rooms.silence(room, invitation.as_str()).await;
             }
+            (Reaction::Eject, Some(invitation)) => {
+                self.rooms.eject(room, invitation.as_str()).await;
+            }
             (Reaction::ReviewAll, _) if self.rooms.is_open(room) => self.review_all(meeting).await?,
-            (Reaction::End, _) => self.rooms.end(room).await,
-            (Reaction::Readmit, _) => self.readmit(meeting).await?,
+            (Reaction::End, _) => self.end(meeting).await?,
+            (Reaction::Cancel, _) => self.rooms.end(room).await,
+            (Reaction::Readmit, _) => self.readmit(meeting, event.at).await?,
             _ => {}
         }
         self.ring(meeting, invitation.as_ref(), &event.kind);
@@ -116,16 +126,24 @@ impl Enforcer {
         Ok((decision == Decision::Enter).then(|| renewed(given(person), &meeting, &invitation)))
     }
 
-    /// Several servers may see the same case begin: what one of them did, the others find done.
-    async fn readmit(&self, meeting: &MeetingId) -> Result<(), StoreError> {
-        let is_out = |standing| standing == Standing::AwaitingNextCase;
-        if !self.store.places(meeting).await?.iter().any(|place| is_out(place.standing)) {
+    async fn end(&self, meeting: &MeetingId) -> Result<(), StoreError> {
+        if self.store.gathering(meeting).await?.is_some_and(|gathering| gathering.ended_at.is_some()) {
+            self.rooms.end(meeting.as_str()).await;
+        }
+        Ok(())
+    }
+
+    /// Several servers may see the same case begin: what one of them did, the others find done. Who was sent out after
+    /// `begun_at` waits for the case after it.
+    async fn readmit(&self, meeting: &MeetingId, begun_at: Moment) -> Result<(), StoreError> {
+        let is_out = |place: &Place| place.standing == Standing::AwaitingNextCase && place.changed_at < begun_at;
+        if !self.store.places(meeting).await?.iter().any(is_out) {
             return Ok(());
         }
         let now = Moment::now();
         let mut write = self.store.write().await?;
         for place in write.places(meeting).await? {
-            if !is_out(place.standing) {
+            if !is_out(&place) {
                 continue;
             }
             let place = place.decided(Standing::Admitted, now);
@@ -157,7 +175,9 @@ mod tests {
             assert_eq!(reaction(kind), Reaction::Review, "{kind}");
         }
         assert_eq!(reaction("invitation.revoked"), Reaction::Review);
+        assert_eq!(reaction("invitation.link_renewed"), Reaction::Eject);
         assert_eq!(reaction("meeting.ended"), Reaction::End);
+        assert_eq!(reaction("meeting.cancelled"), Reaction::Cancel);
         assert_eq!(reaction("case.started"), Reaction::Readmit);
         for kind in ["meeting.locked", "lobby.knocked", "case.closed", ""] {
             assert_eq!(reaction(kind), Reaction::None, "{kind}");

@@ -95,7 +95,12 @@ impl Follower {
                 return Ok(());
             }
             for event in events {
-                self.bring(&event).await?;
+                match self.bring(&event).await {
+                    Err(error @ (StoreError::Busy(_) | StoreError::Unavailable(_))) => return Err(error),
+                    // It would fail for ever, and whatever was decided after it would never be done.
+                    Err(error) => tracing::error!(%error, event.sequence, "an event was not brought into its room"),
+                    Ok(()) => {}
+                }
                 self.last = event.sequence;
             }
         }

@@ -1,13 +1,14 @@
 //! The rule for a meeting that everybody has left: where its room is empty and nobody knocks for half an hour, its gathering is
 //! over. Who waits is told, and what was decided about people in it is forgotten.
 
+use crate::gathering;
 use crate::ids::MeetingId;
 use crate::meetings::lobby::IDLE_MAX;
 use crate::meetings::window::window;
 use crate::moment::Moment;
 use crate::store::audit::NewEntry;
 use crate::store::events::NewEvent;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Write};
 use consilium_signaling::rooms::Rooms;
 use serde_json::json;
 use std::time::Duration;
@@ -23,14 +24,25 @@ pub async fn sweep(store: &Store, rooms: &Rooms, now: Moment) -> Result<(), Stor
     if !meetings.is_empty() {
         let mut write = store.write().await?;
         for meeting in &meetings {
-            write.touch_gathering(meeting, now).await?;
+            if let Err(error) = mark(&mut write, meeting, now).await {
+                tracing::warn!(%error, %meeting, "it was not noted that somebody is in a meeting");
+            }
         }
         write.commit().await?;
     }
     let latest = i64::try_from(IDLE_MAX.as_millis()).unwrap_or(0);
     for gathering in store.unused_gatherings(Moment::from_ms(now.ms() - latest)).await? {
-        close_if_idle(store, &gathering.meeting, now).await?;
+        if let Err(error) = close_if_idle(store, &gathering.meeting, now).await {
+            // The others are over all the same.
+            tracing::warn!(%error, meeting = %gathering.meeting, "it could not be looked whether a meeting is over");
+        }
     }
+    Ok(())
+}
+
+async fn mark(write: &mut Write, meeting: &MeetingId, now: Moment) -> Result<(), StoreError> {
+    let meeting = write.meeting(meeting).await?;
+    gathering::touch(write, &meeting, "system", now).await?;
     Ok(())
 }
 

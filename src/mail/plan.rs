@@ -105,6 +105,7 @@ mod tests {
             link_hash: link.hash(),
             link_expires_at: now(),
             revoked_at: None,
+            link_renewed_at: None,
             version: 1,
             created_at: now(),
         }

@@ -171,6 +171,7 @@ mod tests {
             link_hash: link.hash(),
             link_expires_at: now.plus(std::time::Duration::from_secs(60)),
             revoked_at: None,
+            link_renewed_at: None,
             version: 1,
             created_at: now,
         }

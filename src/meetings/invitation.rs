@@ -78,6 +78,8 @@ pub struct Invitation {
     pub link_hash: SecretHash,
     pub link_expires_at: Moment,
     pub revoked_at: Option<Moment>,
+    /// When the link last took the place of another. What was given for the one before is good no longer.
+    pub link_renewed_at: Option<Moment>,
     pub version: i64,
     pub created_at: Moment,
 }
@@ -98,6 +100,17 @@ impl Invitation {
             return Err(LinkRefusal::Expired);
         }
         Ok(())
+    }
+
+    /// From when on tokens of the link are good: tokens know whole seconds, so those of the next link begin with the second
+    /// after the renewal, and no second has tokens of both.
+    pub fn tokens_begin(&self) -> Option<u64> {
+        self.link_renewed_at.map(|renewed_at| u64::try_from(renewed_at.ms()).unwrap_or(0) / 1_000 + 1)
+    }
+
+    /// Whether a token that begins then was given for a link before this one.
+    pub fn has_outlived(&self, token_begins: Option<u64>) -> bool {
+        self.tokens_begin().is_some_and(|first| token_begins.is_none_or(|begins| begins < first))
     }
 }
 

@@ -77,6 +77,8 @@ pub struct Place {
     pub message: Option<Name>,
     /// Of the ticket with which they ask; absent while they are not at the door.
     pub ticket_hash: Option<SecretHash>,
+    /// Whether the ticket has become a token.
+    pub is_used: bool,
     pub changed_at: Moment,
     pub version: i64,
 }
@@ -89,7 +91,21 @@ impl Place {
 
     /// Somebody about whom nothing was decided yet.
     pub fn new(invitation: InvitationId, meeting: MeetingId, standing: Standing, now: Moment) -> Self {
-        Self { invitation, meeting, standing, message: None, ticket_hash: None, changed_at: now, version: 1 }
+        Self {
+            invitation,
+            meeting,
+            standing,
+            message: None,
+            ticket_hash: None,
+            is_used: false,
+            changed_at: now,
+            version: 1,
+        }
+    }
+
+    /// Whether this is the ticket with which they ask.
+    pub fn is_of(&self, ticket: &Ticket) -> bool {
+        self.ticket_hash.as_ref().is_some_and(|hash| hash.matches(&ticket.hash()))
     }
 
     /// Whether they stand at the door at this moment, for hosts to see.
@@ -189,7 +205,7 @@ pub fn decide(arrival: &Arrival<'_>, now: Moment) -> Decision {
 }
 
 /// What was ended stays so until the next time that the meeting opens.
-fn has_ended(gathering: Option<&Gathering>, window: Option<&Window>) -> bool {
+pub fn has_ended(gathering: Option<&Gathering>, window: Option<&Window>) -> bool {
     let ended_at = gathering.and_then(|gathering| gathering.ended_at);
     ended_at.is_some_and(|ended_at| window.is_none_or(|window| window.opens_at <= ended_at))
 }

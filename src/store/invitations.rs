@@ -12,15 +12,15 @@ use sqlx::{AnyConnection, Row};
 macro_rules! columns {
     () => {
         "SELECT id, meeting_id, name, role, specialty, site, email, link_hash, link_expires_at_ms, revoked_at_ms, version, \
-         created_at_ms FROM invitations"
+         created_at_ms, link_renewed_at_ms FROM invitations"
     };
 }
 
 impl Write {
     pub async fn insert_invitation(&mut self, invitation: &Invitation) -> Result<()> {
         let statement = "INSERT INTO invitations (name, role, specialty, site, email, link_hash, link_expires_at_ms, \
-             revoked_at_ms, version, id, meeting_id, created_at_ms) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+             revoked_at_ms, version, link_renewed_at_ms, id, meeting_id, created_at_ms) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
         bind(statement, invitation)
             .bind(invitation.meeting.as_str().to_owned())
             .bind(invitation.created_at.ms())
@@ -32,7 +32,8 @@ impl Write {
     /// The caller has read the invitation in this transaction, so its version is the stored one.
     pub async fn update_invitation(&mut self, invitation: &Invitation) -> Result<()> {
         let statement = "UPDATE invitations SET name = $1, role = $2, specialty = $3, site = $4, email = $5, link_hash = $6, \
-             link_expires_at_ms = $7, revoked_at_ms = $8, version = $9 WHERE id = $10";
+             link_expires_at_ms = $7, revoked_at_ms = $8, version = $9, link_renewed_at_ms = $10 \
+             WHERE id = $11";
         match bind(statement, invitation).execute(self.connection()).await?.rows_affected() {
             1 => Ok(()),
             _ => Err(StoreError::NotFound),
@@ -137,6 +138,7 @@ fn bind<'q>(
         .bind(invitation.link_expires_at.ms())
         .bind(invitation.revoked_at.map(Moment::ms))
         .bind(invitation.version)
+        .bind(invitation.link_renewed_at.map(Moment::ms))
         .bind(invitation.id.as_str().to_owned())
 }
 
@@ -166,5 +168,6 @@ fn invitation(row: &AnyRow) -> Result<Invitation> {
         revoked_at: row.try_get::<Option<i64>, _>(9)?.map(Moment::from_ms),
         version: row.try_get(10)?,
         created_at: Moment::from_ms(row.try_get(11)?),
+        link_renewed_at: row.try_get::<Option<i64>, _>(12)?.map(Moment::from_ms),
     })
 }

@@ -15,7 +15,7 @@ const IDLE_MAX: i64 = 100;
 
 macro_rules! places {
     () => {
-        "SELECT invitation_id, meeting_id, standing, message, ticket_hash, changed_at_ms, version FROM places"
+        "SELECT invitation_id, meeting_id, standing, message, ticket_hash, changed_at_ms, version, is_used FROM places"
     };
 }
 
@@ -36,10 +36,10 @@ impl Write {
 
     pub async fn put_place(&mut self, place: &Place) -> Result<()> {
         sqlx::query(
-            "INSERT INTO places (invitation_id, meeting_id, standing, message, ticket_hash, changed_at_ms, version) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (invitation_id) DO UPDATE SET standing = excluded.standing, \
+            "INSERT INTO places (invitation_id, meeting_id, standing, message, ticket_hash, changed_at_ms, version, \
+             is_used) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (invitation_id) DO UPDATE SET standing = excluded.standing, \
              message = excluded.message, ticket_hash = excluded.ticket_hash, changed_at_ms = excluded.changed_at_ms, \
-             version = excluded.version",
+             version = excluded.version, is_used = excluded.is_used",
         )
         .bind(place.invitation.as_str())
         .bind(place.meeting.as_str())
@@ -48,6 +48,7 @@ impl Write {
         .bind(place.ticket_hash.as_ref().map(|hash| hash.as_str().to_owned()))
         .bind(place.changed_at.ms())
         .bind(place.version)
+        .bind(i64::from(place.is_used))
         .execute(self.connection())
         .await?;
         Ok(())
@@ -162,6 +163,7 @@ fn place(row: &AnyRow) -> Result<Place> {
         ticket_hash: row.try_get::<Option<String>, _>(4)?.map(SecretHash::from_stored),
         changed_at: Moment::from_ms(row.try_get(5)?),
         version: row.try_get(6)?,
+        is_used: row.try_get::<i64, _>(7)? != 0,
     })
 }
 

@@ -59,6 +59,7 @@ fn invitation(meeting: &MeetingId, role: Role) -> Invitation {
         link_hash: link.hash(),
         link_expires_at: now.plus(MINUTE * 60),
         revoked_at: None,
+        link_renewed_at: None,
         version: 1,
         created_at: now,
     }

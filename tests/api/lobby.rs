@@ -154,6 +154,10 @@ async fn who_waits_has_no_way_to_media_until_a_host_admits_them() {
         let kinds = held.kinds().await;
         let of_lobby: Vec<_> = kinds.iter().filter(|kind| kind.starts_with("lobby.")).collect();
         assert_eq!(of_lobby, ["lobby.knocked", "lobby.admitted"]);
+        assert_eq!(held.look(&ticket).await["state"], "admitted");
+        let audit = server.app.store().audit_after(0).await.unwrap();
+        let used = audit.iter().filter(|entry| entry.action == "invitation.used" && entry.subject == guest.id);
+        assert_eq!(used.count(), 1, "the lobby is a way in like any other, and looking twice is entering once");
         let told = format!("{:?}", server.app.store().events_after(0, 500).await.unwrap());
         assert!(!told.contains("Dr X") && !told.contains(&ticket[3..]), "{told}");
         server.app.store().verify_audit().await.unwrap().unwrap();
@@ -275,6 +279,14 @@ async fn an_observer_who_is_out_for_one_case_is_let_in_by_the_next() {
         assert_eq!(held.act(&held.key, &observer, "to-lobby", body).await, NOTHING);
         assert_eq!(inside.sent_away().await, DisconnectReason::ParticipantRemoved);
         assert!(Socket::join(&server, &token).await.is_err());
+        let reads = async |what: &str| {
+            let path = format!("{PATH}/{}/{what}", held.id());
+            let answer = server.http(&Request::get(&path).bearer(&token)).await;
+            if answer.status < 400 { String::new() } else { answer.problem() }
+        };
+        for what in ["cases", "events", "room"] {
+            assert_eq!(reads(what).await, "not_admitted", "{}: {what}", database.name);
+        }
         let ticket = held.ticket(&observer).await;
         assert_eq!(held.look(&ticket).await["state"], "awaiting_next_case");
         // Nobody is asked to admit who comes back by themselves, and "all" does not mean them.
@@ -286,15 +298,45 @@ async fn an_observer_who_is_out_for_one_case_is_let_in_by_the_next() {
         let admitted = async || held.look(&ticket).await["state"] == "admitted";
         wait_until(admitted, async || format!("{}: {}", database.name, held.look(&ticket).await)).await;
         assert!(Socket::join(&server, &token).await.is_ok());
+        assert_eq!(reads("cases").await, "");
+        assert_eq!(held.act(&held.key, &observer, "remove", json!({"ban": true})).await, NOTHING);
+        assert_eq!(reads("cases").await, "entry_banned", "{}", database.name);
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn who_is_sent_out_after_a_case_began_stays_out_for_it() {
+    for (database, server) in Server::on_each().await {
+        let held = Held::new(&server, "nobody").await;
+        let (early, late) = (held.invite("observer").await, held.invite("observer").await);
+        let out = async |who: &Invited| {
+            assert_eq!(held.act(&held.key, who, "to-lobby", json!({"until": "next_case"})).await, NOTHING);
+            held.ticket(who).await
+        };
+        let early = out(&early).await;
+        let sent_at = Moment::now();
+        wait_until(async || Moment::now() > sent_at, async || "the clock stands".into()).await;
+        let begun_at = Moment::now();
+        let late = out(&late).await;
+        // The server hears of the case when both are out.
+        start_case_at(&server, &held, begun_at).await;
+        let admitted = async || held.look(&early).await["state"] == "admitted";
+        wait_until(admitted, async || format!("{}: {}", database.name, held.look(&early).await)).await;
+        assert_eq!(held.look(&late).await["state"], "awaiting_next_case", "{}", database.name);
         server.stop().await;
     }
 }
 
 async fn start_case(server: &Server, held: &Held<'_>) {
+    start_case_at(server, held, Moment::now()).await;
+}
+
+async fn start_case_at(server: &Server, held: &Held<'_>, at: Moment) {
     let mut write = server.app.store().write().await.unwrap();
     let body = json!({"meeting": held.id()});
     let event = NewEvent { kind: "case.started", subject: held.id(), body };
-    write.append_event(Moment::now(), &event).await.unwrap();
+    write.append_event(at, &event).await.unwrap();
     write.commit().await.unwrap();
 }
 
@@ -413,6 +455,31 @@ async fn a_role_that_was_taken_away_is_gone_from_the_room_and_the_api_at_once() 
 }
 
 #[tokio::test]
+async fn a_host_who_once_stood_at_the_door_stays_inside_without_the_role() {
+    for (database, server) in Server::on_each().await {
+        let held = Held::new(&server, "everyone").await;
+        let (left, waiting) = (held.invite("core").await, held.invite("core").await);
+        let ticket = held.ticket(&left).await;
+        done(&server, Request::delete(LOBBY), &ticket, 204).await;
+        let ticket = held.ticket(&waiting).await;
+        // By the invitation, which does not look at the door.
+        for who in [&left, &waiting] {
+            let path = format!("/api/v1/invitations/{}", who.id);
+            let change = Request::json("PATCH", &path, &json!({"role": "coordinator"})).header("If-Match", "*");
+            done(&server, change, &held.key, 200).await;
+        }
+        let by_ticket = held.look(&ticket).await["token"].as_str().unwrap().to_owned();
+        for (who, token) in [(&left, held.token(&left).await), (&waiting, by_ticket)] {
+            let mut inside = Socket::join(&server, &token).await.unwrap();
+            assert_eq!(held.act(&held.key, who, "role", json!({"role": "core"})).await, NOTHING);
+            assert_eq!(inside.told_of(&who.id).await.attributes["role"], "core", "{}", database.name);
+            assert_eq!(held.participant(who).await["standing"], "admitted");
+        }
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn revoking_an_invitation_ends_what_it_opened() {
     let server = Server::closed().await;
     let held = Held::new(&server, "guests").await;
@@ -426,6 +493,35 @@ async fn revoking_an_invitation_ends_what_it_opened() {
     assert_eq!(inside.sent_away().await, DisconnectReason::ParticipantRemoved);
     assert_eq!(server.http(&Request::get(LOBBY).bearer(&ticket)).await.problem(), "ticket_invalid");
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_renewed_link_ends_what_the_one_before_opened() {
+    for (database, server) in Server::on_each().await {
+        let held = Held::new(&server, "guests").await;
+        let (mut core, guest) = (held.invite("core").await, held.invite("guest").await);
+        let token = held.token(&core).await;
+        let mut inside = Socket::join(&server, &token).await.unwrap();
+        let ticket = held.ticket(&guest).await;
+        let renew = async |who: &Invited| {
+            let path = format!("/api/v1/invitations/{}/link", who.id);
+            let request = Request::json("POST", &path, &json!(null)).header("If-Match", "*");
+            link(&done(&server, request, &held.key, 200).await.0)
+        };
+        core.link = renew(&core).await;
+        renew(&guest).await;
+        assert_eq!(inside.sent_away().await, DisconnectReason::ParticipantRemoved, "{}", database.name);
+        assert!(Socket::join(&server, &token).await.is_err());
+        let path = format!("{PATH}/{}/cases", held.id());
+        let cases = Request::get(&path);
+        assert_eq!(server.http(&cases.clone().bearer(&token)).await.problem(), "unauthenticated");
+        assert_eq!(server.http(&Request::get(LOBBY).bearer(&ticket)).await.problem(), "ticket_invalid");
+        // At once, within the second of the renewal.
+        let token = held.token(&core).await;
+        assert!(Socket::join(&server, &token).await.is_ok(), "{}", database.name);
+        done(&server, cases, &token, 200).await;
+        server.stop().await;
+    }
 }
 
 #[tokio::test]
@@ -445,8 +541,15 @@ async fn what_a_host_ends_is_over_for_all_until_a_host_begins_anew() {
         assert_eq!(held.refusal(&guest).await, "meeting_ended");
         assert_eq!(server.http(&Request::get(LOBBY).bearer(&ticket)).await.problem(), "ticket_invalid");
         assert!(held.state().await["ended_at"].is_string());
-        let _room = Socket::join(&server, &held.token(&chair).await).await.unwrap();
+        // A host who only has a token, and locks the door, has not begun anew.
+        let host = held.token(&chair).await;
+        assert_eq!(held.room(&host, "lock").await, NOTHING);
+        assert_eq!(held.refusal(&core).await, "meeting_ended");
+        let _room = Socket::join(&server, &host).await.unwrap();
         assert!(held.state().await["ended_at"].is_null());
+        assert_eq!(held.kinds().await.iter().filter(|kind| *kind == "meeting.reopened").count(), 1);
+        assert_eq!(held.state().await["is_locked"], true, "{}", database.name);
+        assert_eq!(held.room(&host, "unlock").await, NOTHING);
         assert!(Socket::join(&server, &member).await.is_ok());
         server.stop().await;
     }

@@ -39,3 +39,4 @@ mod users;
 mod verified;
 mod walk;
 mod webhooks;
+mod withheld;

@@ -118,6 +118,7 @@ fn invitation(meeting: &MeetingId, number: usize) -> Invitation {
         email: None,
         link_expires_at: now.plus(Duration::from_secs(86_400)),
         revoked_at: None,
+        link_renewed_at: None,
         version: 1,
         created_at: now,
     }

@@ -5,9 +5,7 @@ use crate::api::Api;
 use crate::api::caller::Known;
 use crate::api::extract::{Json, Path};
 use crate::api::hosting::Act;
-use crate::api::ownership::allow;
 use crate::api::problem::{Code, Problem, ProblemBody};
-use crate::identity::{Action, Caller};
 use crate::ids::{InvitationId, MeetingId};
 use crate::meetings::invitation::{Invitation, Role};
 use crate::meetings::lobby::Standing;
@@ -35,14 +33,13 @@ pub(super) async fn change(
     Path((id, invitation)): Path<(MeetingId, InvitationId)>,
     Json { value: RoleRequest { role }, .. }: Json<RoleRequest>,
 ) -> Result<StatusCode, Problem> {
-    let may_chair = may_chair(&api, &caller, &id).await;
     let mut act = Act::begin(&api, &caller, &id).await?;
     let old = act.invitation(&invitation).await?;
     if old.role == role {
         return Ok(StatusCode::NO_CONTENT);
     }
     if old.role == Role::Chair || role == Role::Chair {
-        may_chair?;
+        act.may_chair()?;
     }
     let others: Vec<_> = act.write.chairs(&id).await?.into_iter().filter(|chair| chair.id != invitation).collect();
     if old.role == Role::Chair && others.is_empty() {
@@ -56,8 +53,9 @@ pub(super) async fn change(
     let is_here = api.rooms.is_here(act.meeting.room(), invitation.as_str()).await;
     let place = act.write.place(&invitation).await?;
     let waits = place.as_ref().is_some_and(|place| place.standing.is_waiting());
-    // Whoever is inside stays, also where the new role would have to wait; and hosts wait no longer.
-    if (is_here && place.is_none()) || (waits && role.is_host()) {
+    // Whoever is inside stays, also where the new role would have to wait or they once stood at the door; and hosts wait no
+    // longer.
+    if (is_here && (place.is_none() || old.role.is_host())) || (waits && role.is_host()) {
         act.stand(&invitation, Standing::Admitted).await?;
     }
     set(&mut act, old, role).await?;
@@ -65,15 +63,7 @@ pub(super) async fn change(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Who may change the meeting could change the invitation as well.
-async fn may_chair(api: &Api, caller: &Caller, id: &MeetingId) -> Result<(), Problem> {
-    match allow(api, caller, Action::ChangeMeeting(id)).await {
-        Ok(()) => Ok(()),
-        Err(_) => allow(api, caller, Action::Chair(id)).await,
-    }
-}
-
-async fn set(act: &mut Act<'_>, old: Invitation, role: Role) -> Result<(), Problem> {
+async fn set(act: &mut Act, old: Invitation, role: Role) -> Result<(), Problem> {
     let new = Invitation { role, version: old.version + 1, ..old };
     act.write.update_invitation(&new).await?;
     let body = json!({"role": role, "version": new.version});

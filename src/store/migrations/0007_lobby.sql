@@ -18,7 +18,12 @@ CREATE TABLE places (
     message TEXT,
     -- Absent while they are not at the door.
     ticket_hash TEXT,
+    -- Whether the ticket has become a token.
+    is_used BIGINT NOT NULL,
     changed_at_ms BIGINT NOT NULL,
     version BIGINT NOT NULL
 );
 CREATE INDEX places_by_meeting ON places (meeting_id, invitation_id);
+
+-- What the links before this moment opened is shut.
+ALTER TABLE invitations ADD COLUMN link_renewed_at_ms BIGINT;
