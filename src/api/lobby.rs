@@ -43,6 +43,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 /// What became of a knock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = LobbyOutcome)]
 enum Outcome {
     /// For a host.
     Waiting,

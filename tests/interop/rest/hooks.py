@@ -212,7 +212,6 @@ VALUES = {
     "after": [None],
     "text": ["Surgery"],
     "reason": ["The report came late."],
-    "link_secret": [kept.link, kept.waiting_link, kept.cancelled_link],
 }
 
 
