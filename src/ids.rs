@@ -24,6 +24,12 @@ fn is_word(text: &str) -> bool {
     text.len() == WORD_LEN && text.bytes().all(|byte| ALPHABET.contains(&byte))
 }
 
+/// What every kind of identifier can do, for whatever carries one of any kind.
+pub trait Identifier: Clone + fmt::Display {
+    /// `None` for whatever is not written as such an identifier is.
+    fn parse(text: &str) -> Option<Self>;
+}
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*
@@ -43,6 +49,12 @@ macro_rules! id {
 
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+        }
+
+        impl Identifier for $name {
+            fn parse(text: &str) -> Option<Self> {
+                Self::parse(text)
             }
         }
 

@@ -1,6 +1,7 @@
 //! API keys as texts: `ck_`, the identifier's word, `_` and the secret. The server keeps only a SHA-256 of the secret. A
 //! slow password hash would add nothing: the secret is 256 random bits, which nobody guesses however fast they can try.
 
+use super::secret::SecretHash;
 use crate::ids::ApiKeyId;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::digest::{SHA256, digest};
@@ -66,29 +67,6 @@ impl ApiKeySecret {
 impl fmt::Debug for ApiKeySecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiKeySecret").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-/// SHA-256 of a secret of full entropy, in hexadecimal digits.
-#[derive(Clone, Debug)]
-pub struct SecretHash(String);
-
-impl SecretHash {
-    pub fn of(secret: &[u8]) -> Self {
-        Self(crate::store::audit::hex(digest(&SHA256, secret).as_ref()))
-    }
-
-    pub fn from_stored(text: String) -> Self {
-        Self(text)
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// In constant time. What it compares are hashes, so time would tell little anyway.
-    pub fn matches(&self, other: &Self) -> bool {
-        aws_lc_rs::constant_time::verify_slices_are_equal(self.0.as_bytes(), other.0.as_bytes()).is_ok()
     }
 }
 

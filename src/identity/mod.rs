@@ -1,7 +1,8 @@
 //! Who is calling, and what they may do. It knows neither HTTP nor SQL.
 //!
 //! ```text
-//! api_key       the keys of the REST API: their text, their hash
+//! api_key       the keys of the REST API: their text, and what they seal
+//! secret        secrets that links carry, and the hashes of all such secrets
 //! permission    scopes, actions, and the one function that decides
 //! account       people with an account, and what proves who they are
 //! password      rules for passwords, and their hashes
@@ -12,6 +13,7 @@ pub mod account;
 pub mod api_key;
 pub mod password;
 mod permission;
+pub mod secret;
 pub mod session;
 
 pub use account::SiteRole;

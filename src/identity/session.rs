@@ -2,7 +2,7 @@
 //! random bits; the server keeps their SHA-256, so that a copy of the database opens no session.
 
 use super::account::{ProviderId, ProviderSubject};
-use super::api_key::SecretHash;
+use super::secret::SecretHash;
 use crate::ids::{SessionId, UserId};
 use crate::moment::Moment;
 use base64::Engine;

@@ -9,7 +9,7 @@ use super::admission::must_wait;
 use super::invitation::{LinkSecret, Role};
 use super::meeting::{Meeting, Status};
 use super::window::Window;
-use crate::identity::api_key::SecretHash;
+use crate::identity::secret::SecretHash;
 use crate::ids::{InvitationId, MeetingId};
 use crate::moment::Moment;
 use crate::text::Name;

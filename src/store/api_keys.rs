@@ -3,7 +3,8 @@
 use super::audit::{Detail, NewEntry};
 use super::{Result, Store, StoreError, Write};
 use crate::identity::Scope;
-use crate::identity::api_key::{ApiKeySecret, SecretHash};
+use crate::identity::api_key::ApiKeySecret;
+use crate::identity::secret::SecretHash;
 use crate::ids::ApiKeyId;
 use crate::moment::Moment;
 use crate::text::Name;

@@ -2,7 +2,7 @@
 
 use super::{Result, Store, StoreError, Write};
 use crate::calendar::feed::Feed;
-use crate::identity::api_key::SecretHash;
+use crate::identity::secret::SecretHash;
 use crate::ids::FeedId;
 use crate::meetings::invitation::Email;
 use crate::moment::Moment;

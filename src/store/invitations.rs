@@ -1,7 +1,7 @@
 //! Invitations to meetings.
 
 use super::{Result, Store, StoreError, Write};
-use crate::identity::api_key::SecretHash;
+use crate::identity::secret::SecretHash;
 use crate::ids::{InvitationId, MeetingId};
 use crate::meetings::invitation::{Email, Invitation, Role};
 use crate::moment::Moment;

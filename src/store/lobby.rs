@@ -2,7 +2,7 @@
 //! of who was there.
 
 use super::{Result, Store, StoreError, Write};
-use crate::identity::api_key::SecretHash;
+use crate::identity::secret::SecretHash;
 use crate::ids::{InvitationId, MeetingId};
 use crate::meetings::lobby::{Gathering, Place, Standing};
 use crate::moment::Moment;

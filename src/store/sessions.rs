@@ -2,7 +2,7 @@
 
 use super::{Result, Store, StoreError, Write};
 use crate::identity::account::{ProviderId, User};
-use crate::identity::api_key::SecretHash;
+use crate::identity::secret::SecretHash;
 use crate::identity::session::{IDLE, Origin, ProviderSession, SESSIONS_MAX, Session, SessionSecret, SignedOut};
 use crate::ids::{SessionId, UserId};
 use crate::moment::Moment;

@@ -6,7 +6,7 @@
 use consilium::app::App;
 use consilium::config::{Config, Secret};
 use consilium::identity::Scope;
-use consilium::identity::api_key::SecretHash;
+use consilium::identity::secret::SecretHash;
 use consilium::ids::{InvitationId, MeetingId};
 use consilium::meetings::admission::Lobby;
 use consilium::meetings::invitation::{Invitation, Role};
