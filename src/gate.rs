@@ -8,7 +8,8 @@ use crate::meetings::meeting::Meeting;
 use crate::meetings::window::{Window, window};
 use crate::moment::Moment;
 use crate::store::{Result, Store};
-use consilium_signaling::rooms::{Person, Rooms};
+use consilium_signaling::rooms::{Company, Rooms};
+use std::collections::HashMap;
 
 pub struct Surroundings {
     window: Option<Window>,
@@ -27,13 +28,9 @@ impl Surroundings {
         now: Moment,
     ) -> Result<Self> {
         let exceptions = store.exceptions(&meeting.id).await?;
-        let people = rooms.state(meeting.room()).await.map(|state| state.people).unwrap_or_default();
-        Ok(Self {
-            window: window(meeting, &exceptions, now),
-            present: people.len(),
-            is_here: people.iter().any(|person| person.identity == invitation.as_str()),
-            has_host: people.iter().any(is_host),
-        })
+        let Company { people, is_here, has_such: has_host } =
+            rooms.company(meeting.room(), invitation.as_str(), is_host).await;
+        Ok(Self { window: window(meeting, &exceptions, now), present: people, is_here, has_host })
     }
 
     pub fn decide(
@@ -68,6 +65,6 @@ pub async fn decision(
 }
 
 /// The role that the server gave them: nobody in a meeting's room can change their own attributes.
-pub fn is_host(person: &Person) -> bool {
-    person.attributes.get("role").and_then(|role| Role::from_name(role)).is_some_and(Role::is_host)
+pub fn is_host(attributes: &HashMap<String, String>) -> bool {
+    attributes.get("role").and_then(|role| Role::from_name(role)).is_some_and(Role::is_host)
 }

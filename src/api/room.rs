@@ -66,7 +66,7 @@ async fn get(
         Ok(_) => Some(api.store.places(&id).await?.iter().filter(|place| Place::is_at_the_door(place)).count()),
         Err(_) => None,
     };
-    let has_host = people.iter().any(gate::is_host);
+    let has_host = people.iter().any(|person| gate::is_host(&person.attributes));
     let window = window(&meeting, &exceptions, now);
     let is_over = has_ended(Some(&gathering), window.as_ref());
     Ok(axum::Json(Shown {

@@ -42,6 +42,11 @@ impl Room {
         self.participants.values().map(person).collect()
     }
 
+    /// What each of them says, or was said, to be.
+    pub fn attributes(&self) -> impl Iterator<Item = &HashMap<String, String>> {
+        self.participants.values().map(|participant| &participant.attributes)
+    }
+
     pub fn is_here(&self, identity: &str) -> bool {
         self.by_identity(identity).is_some()
     }

@@ -31,7 +31,7 @@ pub use entry::JoinError;
 pub(crate) use entry::{Entry, Newcomer};
 pub(crate) use link::{Outbox, Outgoing, Session};
 pub use notices::{Listeners, Notice, NoticeKind, Notices};
-pub use people::{Audience, RoomState};
+pub use people::{Audience, Company, RoomState};
 
 use crate::access::ApiKeys;
 use crate::room::{LocalEndpoint, Now, Room, RoomSettings, limits};

@@ -9,6 +9,7 @@ use crate::room::{Now, Person, Room};
 use crate::stats::SessionEnd;
 use livekit_protocol::data_packet::Kind;
 use livekit_protocol::{DisconnectReason, SendDataRequest};
+use std::collections::HashMap;
 
 /// A room as it is at this moment.
 #[derive(Clone, PartialEq, Eq)]
@@ -17,6 +18,16 @@ pub struct RoomState {
     pub opened_at_ms: i64,
     /// In the order in which they joined.
     pub people: Vec<Person>,
+}
+
+/// What matters of a room to somebody who comes to its door.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Company {
+    pub people: usize,
+    /// The one who was asked about is among them.
+    pub is_here: bool,
+    /// Somebody is among them whose attributes are as asked for.
+    pub has_such: bool,
 }
 
 /// Whom a message of the application is for.
@@ -31,6 +42,18 @@ impl Rooms {
     pub async fn state(&self, room: &str) -> Option<RoomState> {
         let state = |room: &mut Room, _| RoomState { opened_at_ms: room.opened_at_ms(), people: room.people() };
         call(&self.find(room)?, state).await
+    }
+
+    /// Counted where the people are: each join asks, and a meeting that comes back from a failure is asked by all at once.
+    pub async fn company(&self, room: &str, identity: &str, is_such: fn(&HashMap<String, String>) -> bool) -> Company {
+        let Some(handle) = self.find(room) else { return Company::default() };
+        let identity = identity.to_owned();
+        let company = move |room: &mut Room, _| Company {
+            people: room.participants_len(),
+            is_here: room.is_here(&identity),
+            has_such: room.attributes().any(is_such),
+        };
+        call(&handle, company).await.unwrap_or_default()
     }
 
     /// Whether this server has the room.

@@ -33,6 +33,8 @@ pub(super) async fn change(
     Path((id, invitation)): Path<(MeetingId, InvitationId)>,
     Json { value: RoleRequest { role }, .. }: Json<RoleRequest>,
 ) -> Result<StatusCode, Problem> {
+    // Before the lock, which nobody shall hold while a room is asked.
+    let is_here = api.rooms.is_here(id.as_str(), invitation.as_str()).await;
     let mut act = Act::begin(&api, &caller, &id).await?;
     let old = act.invitation(&invitation).await?;
     if old.role == role {
@@ -50,7 +52,6 @@ pub(super) async fn change(
             set(&mut act, chair, Role::Coordinator).await?;
         }
     }
-    let is_here = api.rooms.is_here(act.meeting.room(), invitation.as_str()).await;
     let place = act.write.place(&invitation).await?;
     let waits = place.as_ref().is_some_and(|place| place.standing.is_waiting());
     // Whoever is inside stays, also where the new role would have to wait or they once stood at the door; and hosts wait no
