@@ -16,6 +16,7 @@
 //! gate          what surrounds who arrives: the time, and who is in the room
 //! gathering     how a meeting that was ended begins anew
 //! meetings      what is scheduled, who is invited, who enters
+//! telling       what those in a meeting hear of an event, and who of them
 //! live          what happens in meetings, brought into their rooms
 //! mdt           cases and outcomes, attendance, quorum, reports
 //! proceedings   what happens while a meeting takes place, written down
@@ -59,6 +60,7 @@ pub mod outbox;
 pub mod proceedings;
 pub mod retention;
 pub mod store;
+pub mod telling;
 pub mod text;
 pub mod vault;
 pub mod webhooks;

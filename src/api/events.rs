@@ -10,17 +10,16 @@ use super::ownership::allow;
 use super::problem::{Code, Problem, ProblemBody};
 use crate::identity::{Action, Caller, Subject};
 use crate::ids::MeetingId;
-use crate::moment::Moment;
 use crate::store::StoreError;
 use crate::store::events::Event;
+use crate::telling::{Hearers, hearers, message};
 use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::sse::{self, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Deserialize;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -43,8 +42,6 @@ const RECHECK: Duration = Duration::from_secs(2);
 const STREAM_MAX: Duration = Duration::from_secs(3_600);
 /// What clients wait for before they come back.
 const RETRY: Duration = Duration::from_secs(1);
-/// Kinds that everybody in the meeting may hear of. Whatever else there is, or will be, is for hosts and keys.
-const FOR_EVERYBODY: &[&str] = &["meeting", "case", "outcome", "quorum", "attendance", "presence"];
 
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(follow))
@@ -79,15 +76,6 @@ pub(super) struct Sent {
     event: String,
     /// JSON: `sequence`, `at`, `kind`, `subject` (the meeting) and `body`, which names things and people by identifier.
     data: String,
-}
-
-#[derive(Serialize)]
-struct Shown<'a> {
-    sequence: i64,
-    at: Moment,
-    kind: &'a str,
-    subject: &'a str,
-    body: &'a Value,
 }
 
 /// Listen to what happens in a meeting, as server-sent events: `id` is the event's number, `event` its kind, `data` its JSON.
@@ -266,11 +254,8 @@ impl Listener {
         if !may_hear(&self.caller, &event.kind) {
             return;
         }
-        let Event { sequence, at, kind, subject, body } = event;
-        let shown = Shown { sequence: *sequence, at: *at, kind, subject, body };
-        // Texts and numbers alone, so it is always written.
-        let data = serde_json::to_string(&shown).unwrap_or_default();
-        self.ready.push_back(sse::Event::default().id(sequence.to_string()).event(kind).data(data));
+        let id = event.sequence.to_string();
+        self.ready.push_back(sse::Event::default().id(id).event(&event.kind).data(message(event)));
     }
 }
 
@@ -279,8 +264,7 @@ fn may_hear(caller: &Caller, kind: &str) -> bool {
         Subject::Invitee(invitee) => invitee.role.is_host(),
         _ => true,
     };
-    let noun = kind.split('.').next().unwrap_or_default();
-    is_host || FOR_EVERYBODY.contains(&noun)
+    is_host || hearers(kind) == Hearers::Everybody
 }
 
 #[cfg(test)]
@@ -290,6 +274,7 @@ mod tests {
     use crate::identity::Scope;
     use crate::identity::api_key::ApiKeySecret;
     use crate::ids::ApiKeyId;
+    use crate::moment::Moment;
     use crate::store::events::NewEvent;
     use crate::store::{Place, Store};
 

@@ -1,12 +1,11 @@
 //! An event as a message on the data channel, from the server to those in the room whom it concerns. Clients are told no sender
 //! of it, which nobody else can bring about; and its number, so that who missed some can ask for them.
 
-use super::audience::{Hearers, hearers};
 use crate::ids::MeetingId;
 use crate::store::events::Event;
 use crate::store::{Store, StoreError};
+use crate::telling::{Hearers, hearers, message};
 use consilium_signaling::rooms::{Audience, Rooms};
-use serde_json::json;
 
 /// What the message is, to clients.
 const TOPIC: &str = "consilium.event";
@@ -18,7 +17,6 @@ pub(super) async fn announce(
     event: &Event,
 ) -> Result<(), StoreError> {
     let audience = match hearers(&event.kind) {
-        Hearers::Nobody => return Ok(()),
         Hearers::Everybody => Audience::Everybody,
         // As the invitations are now: whoever was a host a moment ago is told nothing more.
         Hearers::Hosts => {
@@ -26,17 +24,6 @@ pub(super) async fn announce(
             Audience::Only(hosts.iter().map(ToString::to_string).collect())
         }
     };
-    rooms.announce(meeting.as_str(), audience, TOPIC, message(event)).await;
+    rooms.announce(meeting.as_str(), audience, TOPIC, message(event).into_bytes()).await;
     Ok(())
-}
-
-fn message(event: &Event) -> Vec<u8> {
-    let message = json!({
-        "sequence": event.sequence,
-        "at": event.at,
-        "kind": event.kind,
-        "subject": event.subject,
-        "body": event.body,
-    });
-    message.to_string().into_bytes()
 }

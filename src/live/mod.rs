@@ -2,7 +2,6 @@
 //! and what was decided is done. The log is what was decided; nothing here decides.
 //!
 //! ```text
-//! audience      who in the room hears of an event
 //! announce      an event as a message on the data channel
 //! enforce       what was decided, done to those who are inside
 //! bells         who waits at a door and listens
@@ -10,7 +9,6 @@
 //! ```
 
 mod announce;
-mod audience;
 pub mod bells;
 mod enforce;
 pub mod sweep;
@@ -32,10 +30,11 @@ const PAGE: i64 = 100;
 /// has to reach the hosts within a second.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Owns the task that follows.
+/// Owns the task that follows, and the one that sweeps: what is decided about somebody does not wait for it.
 pub struct Live {
     stop: watch::Sender<()>,
-    task: JoinHandle<()>,
+    follower: JoinHandle<()>,
+    sweeper: JoinHandle<()>,
 }
 
 impl Live {
@@ -44,14 +43,32 @@ impl Live {
         let last = store.last_event().await?;
         let (stop, stopped) = watch::channel(());
         let enforcer = Enforcer { store: store.clone(), rooms: rooms.clone(), bells };
+        let sweeper = tokio::spawn(sweep_until(store.clone(), rooms.clone(), stopped.clone()));
         let follower = Follower { store, rooms, enforcer, last };
-        Ok(Self { stop, task: tokio::spawn(follower.run(stopped)) })
+        Ok(Self { stop, follower: tokio::spawn(follower.run(stopped)), sweeper })
     }
 
     pub async fn shutdown(self) {
         drop(self.stop);
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "the task that follows meetings failed");
+        for task in [self.follower, self.sweeper] {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task that follows meetings failed");
+            }
+        }
+    }
+}
+
+async fn sweep_until(store: Store, rooms: Rooms, mut stopped: watch::Receiver<()>) {
+    let mut sweeps = tokio::time::interval(sweep::INTERVAL);
+    sweeps.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            // Fails when the sender is dropped, which is the signal.
+            _ = stopped.changed() => return,
+            _ = sweeps.tick() => {}
+        }
+        if let Err(error) = sweep::sweep(&store, &rooms, Moment::now()).await {
+            tracing::warn!(%error, "it could not be looked which meetings are over");
         }
     }
 }
@@ -67,19 +84,12 @@ struct Follower {
 impl Follower {
     async fn run(mut self, mut stopped: watch::Receiver<()>) {
         let mut committed = self.store.committed();
-        let mut sweeps = tokio::time::interval(sweep::INTERVAL);
-        sweeps.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 // Fails when the sender is dropped, which is the signal.
                 _ = stopped.changed() => return,
                 _ = committed.changed() => {}
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}
-                _ = sweeps.tick() => {
-                    if let Err(error) = sweep::sweep(&self.store, &self.rooms, Moment::now()).await {
-                        tracing::warn!(%error, "it could not be looked which meetings are over");
-                    }
-                }
             }
             if let Err(error) = self.catch_up().await {
                 // The same events are tried again at the next look.
