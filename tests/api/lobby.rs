@@ -325,6 +325,7 @@ async fn who_is_sent_to_the_lobby_waits_there_again_and_who_is_removed_does_not(
         assert_eq!(held.participant(&core).await["is_at_the_door"], true);
         assert_eq!(held.kinds().await.last().unwrap(), "lobby.knocked", "hosts are told that they stand there");
         let ticket = body["ticket"].as_str().unwrap();
+        assert!(not_waiting().await, "once is enough, and the ticket stays good");
         assert_eq!(held.look(ticket).await["state"], "waiting");
         assert_eq!(held.act(&held.key, &core, "admit", json!({})).await, NOTHING);
         let again = held.look(ticket).await["token"].as_str().unwrap().to_owned();

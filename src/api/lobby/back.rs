@@ -15,8 +15,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use std::net::SocketAddr;
 
-/// Take your place at the door where a host has sent you from inside the room. Whoever was removed, and whoever need not wait,
-/// is refused with `not_waiting`; using the link anew is for them to decide.
+/// Take your place at the door where a host has sent you from inside the room. Whoever was removed, stands there already or need
+/// not wait is refused with `not_waiting`; using the link anew is for them to decide.
 #[utoipa::path(post, path = "/api/v1/lobby", operation_id = "return_to_lobby", tag = "Lobby", request_body = EntryRequest, security(()),
     responses((status = 202, body = Waiting), (status = 403, body = ProblemBody), (status = 409, body = ProblemBody)))]
 pub(super) async fn come_back(
@@ -44,7 +44,8 @@ async fn wait_again(api: &Api, headers: &HeaderMap, request: &EntryRequest) -> R
     let place = write.place(&invitation.id).await?;
     let gathering = write.gathering(&meeting.id).await?;
     let decision = surroundings.decide(&meeting, invitation.role, place.as_ref(), gathering.as_ref(), now);
-    let is_sent = place.as_ref().is_some_and(|place| place.standing.is_waiting());
+    // Nobody's place is taken from them, as it is where a link is used anew.
+    let is_sent = place.as_ref().is_some_and(|place| place.standing.is_waiting() && !place.is_at_the_door());
     match decision {
         Decision::Refuse(refusal) => Err(code(refusal).into()),
         Decision::Wait if is_sent => {
