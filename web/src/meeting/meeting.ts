@@ -139,9 +139,11 @@ export class Meeting {
   private async sentOut(request: JoinRequest, link: string): Promise<void> {
     await this.enter(request, async (knock) => {
       const token = await enterAgain(link, knock, (news) => this.hearOfDoor(news, knock));
-      if (!knock.aborted) this.store.set({ phase: 'connecting' });
-      // What was on before is on again.
-      void this.media.start();
+      if (!knock.aborted) {
+        this.store.set({ phase: 'connecting' });
+        // What was on before is on again.
+        void this.media.start();
+      }
       return token;
     });
   }
