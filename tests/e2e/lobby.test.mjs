@@ -141,6 +141,27 @@ test('whoever is sent back to the lobby waits there by themselves and comes in a
   await closeAll(host, page);
 });
 
+/** A page that nobody looks at: its timers run once a minute. */
+function slowTimers() {
+  const original = window.setTimeout;
+  window.setTimeout = (action, ms = 0, ...given) => original(action, ms < 1_000 ? ms : ms + 60_000, ...given);
+}
+
+test('whoever waits behind another window is let in as soon as a host does', async (t) => {
+  const { invite, act } = await scheduling.schedule();
+  const guest = await invite('Dr Two', 'guest');
+  const page = await open(browser, guest.link, { init: slowTimers });
+  const listens = page.waitForResponse((answer) => answer.url().endsWith('/api/v1/lobby/events'));
+  await page.getByRole('heading', { name: 'Waiting for the host to let you in' }).waitFor();
+  assert.equal((await listens).status(), 200);
+  const admittedAt = performance.now();
+  await act(guest, 'admit');
+  await joined(page);
+  t.diagnostic(`in the room ${(performance.now() - admittedAt).toFixed(0)} ms after the host's request`);
+  assertNoErrors(page);
+  await closeAll(page);
+});
+
 test('whoever waits when the meeting is ended reads that it has ended', async () => {
   const { invite, end } = await scheduling.schedule();
   const page = await open(browser, (await invite('Dr Two', 'guest')).link);

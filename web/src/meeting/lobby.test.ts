@@ -6,11 +6,14 @@ type Reply = [status: number, body: unknown] | 'nothing';
 
 let asked: { path: string; method: string; ticket: string | null }[];
 let replies: Reply[];
+/** What comes from the lobby's stream; without it there is no bell. */
+let stream: ReadableStream | undefined;
 
 beforeEach(() => {
   vi.useFakeTimers();
-  [asked, replies] = [[], []];
+  [asked, replies, stream] = [[], [], undefined];
   vi.stubGlobal('fetch', (path: string, init: RequestInit) => {
+    if (path === '/api/v1/lobby/events') return Promise.resolve(new Response(stream, { status: stream === undefined ? 503 : 200 }));
     asked.push({ path, method: init.method ?? 'GET', ticket: new Headers(init.headers).get('authorization') });
     const reply = replies.shift() ?? 'nothing';
     if (reply === 'nothing') return Promise.reject(new TypeError('no network'));
@@ -113,6 +116,22 @@ it.each([
   replies = [reply];
   expect(await outcome(enterAgain)).toEqual({ result: [failure, undefined], told: [] });
   expect(asked.length).toBe(1);
+});
+
+it('asks at once when the bell rings, however slow the clock is', async () => {
+  let ring: () => void = () => undefined;
+  stream = new ReadableStream({
+    start: (controller) => {
+      ring = () => controller.enqueue(new TextEncoder().encode('event: state\n'));
+    },
+  });
+  replies = [[202, { ticket: 'tk' }], WAITING, [200, { state: 'admitted', token: 'jwt' }]];
+  const entering = enterByLink('link', new AbortController().signal, () => undefined);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(asked.length).toBe(2);
+  ring();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(await entering).toBe('jwt');
 });
 
 it('says goodbye for whoever leaves', async () => {

@@ -1,7 +1,8 @@
 /**
  * The way in by the link of an invitation: at once, or through the lobby. Who waits has no connection but this: the page asks
- * now and then what a host has decided.
+ * what a host has decided, now and then and when the bell rings.
  */
+import { Bell } from './bell';
 import { type Failure, JoinRefused } from './failure';
 import { type Answer, ask, field, post } from './invite';
 
@@ -67,32 +68,44 @@ interface Waiting {
 }
 
 async function wait(knocked: Answer, { link, reason }: Waiting, signal: AbortSignal, tell: (news: News) => void): Promise<string> {
-  let ticket = part(knocked, 'ticket');
   tell({ ...titleOf(knocked), wait: reason });
-  let heardAt = performance.now();
+  let answer = knocked;
   for (;;) {
-    if (signal.aborted) {
-      // Whoever closes the page says nothing, and is not waited for either.
-      await ask('/api/v1/lobby', { method: 'DELETE', headers: bearer(ticket) }).catch(() => undefined);
-      throw new JoinRefused('left');
-    }
-    try {
-      const { body } = await ask('/api/v1/lobby', { headers: bearer(ticket) });
-      heardAt = performance.now();
-      const token = field(body, 'token');
-      if (token !== undefined) return token;
-      const state = field(body, 'state') ?? '';
-      const failure = DECIDED[state];
-      if (failure !== undefined) throw new JoinRefused(failure, field(body, 'message'));
-      tell({ wait: state === 'awaiting_next_case' ? 'next-case' : reason });
-    } catch (error) {
-      if (!(error instanceof JoinRefused)) throw error;
-      // A ticket does not say why it is good no longer; the link does, unless it gives another.
-      if (error.failure === 'wait-over') ticket = part(await takePlace(link), 'ticket');
-      else if (!PASSING.has(error.failure) || performance.now() - heardAt > PATIENCE_MS) throw error;
-    }
-    await pause(signal);
+    const token = await waitWith(part(answer, 'ticket'), reason, signal, tell);
+    if (token !== undefined) return token;
+    // A ticket does not say why it is good no longer; the link does, unless it gives another.
+    answer = await takePlace(link);
   }
+}
+
+/** A token, or nothing where the ticket is good no longer. */
+async function waitWith(ticket: string, reason: Wait, signal: AbortSignal, tell: (news: News) => void): Promise<string | undefined> {
+  const bell = new Bell(ticket);
+  let heardAt = performance.now();
+  try {
+    while (!signal.aborted) {
+      try {
+        const { body } = await ask('/api/v1/lobby', { headers: bearer(ticket) });
+        heardAt = performance.now();
+        const token = field(body, 'token');
+        if (token !== undefined) return token;
+        const state = field(body, 'state') ?? '';
+        const failure = DECIDED[state];
+        if (failure !== undefined) throw new JoinRefused(failure, field(body, 'message'));
+        tell({ wait: state === 'awaiting_next_case' ? 'next-case' : reason });
+      } catch (error) {
+        const failure = error instanceof JoinRefused ? error.failure : 'unexpected';
+        if (failure === 'wait-over') return undefined;
+        if (!PASSING.has(failure) || performance.now() - heardAt > PATIENCE_MS) throw error;
+      }
+      await bell.wait(ASK_EVERY_MS, signal);
+    }
+  } finally {
+    bell.close();
+  }
+  // Whoever closes the page says nothing, and is not waited for either.
+  await ask('/api/v1/lobby', { method: 'DELETE', headers: bearer(ticket) }).catch(() => undefined);
+  throw new JoinRefused('left');
 }
 
 function bearer(ticket: string): { authorization: string } {
@@ -108,16 +121,4 @@ function part({ body }: Answer, name: string): string {
   const value = field(body, name);
   if (value === undefined) throw new JoinRefused('unexpected');
   return value;
-}
-
-function pause(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, signal.aborted ? 0 : ASK_EVERY_MS);
-    signal.addEventListener('abort', done);
-  });
 }
