@@ -5,7 +5,7 @@ use crate::ids::InvitationId;
 use crate::meetings::invitation::{Invitation, Role};
 use crate::meetings::lobby::{Arrival, Decision, Gathering, Place, decide};
 use crate::meetings::meeting::Meeting;
-use crate::meetings::window::{Window, window};
+use crate::meetings::window::{Window, is_over, window};
 use crate::moment::Moment;
 use crate::store::{Result, Store};
 use consilium_signaling::rooms::{Company, Rooms};
@@ -13,6 +13,7 @@ use std::collections::HashMap;
 
 pub struct Surroundings {
     window: Option<Window>,
+    is_over: bool,
     /// People in the room.
     pub present: usize,
     pub is_here: bool,
@@ -30,7 +31,9 @@ impl Surroundings {
         let exceptions = store.exceptions(&meeting.id).await?;
         let Company { people, is_here, has_such: has_host } =
             rooms.company(meeting.room(), invitation.as_str(), is_host).await;
-        Ok(Self { window: window(meeting, &exceptions, now), present: people, is_here, has_host })
+        let window = window(meeting, &exceptions, now);
+        let is_over = window.is_none() && is_over(meeting, &exceptions, now);
+        Ok(Self { window, is_over, present: people, is_here, has_host })
     }
 
     pub fn decide(
@@ -41,8 +44,9 @@ impl Surroundings {
         gathering: Option<&Gathering>,
         now: Moment,
     ) -> Decision {
-        let (window, is_here, has_host) = (self.window.as_ref(), self.is_here, self.has_host);
-        decide(&Arrival { meeting, role, place, gathering, window, is_here, has_host }, now)
+        let Self { is_over, is_here, has_host, .. } = *self;
+        let window = self.window.as_ref();
+        decide(&Arrival { meeting, role, place, gathering, window, is_over, is_here, has_host }, now)
     }
 
     pub fn is_full(&self, meeting: &Meeting) -> bool {

@@ -2,7 +2,7 @@
 //! came from there end here.
 
 use super::Api;
-use super::caller::slow_down;
+use super::caller::{network, slow_down};
 use super::extract::Path;
 use super::oidc::log;
 use super::problem::{Code, Problem, ProblemBody};
@@ -42,7 +42,7 @@ async fn logout(
     notice: Result<Form<Notice>, FormRejection>,
 ) -> Response {
     let ended = match notice {
-        Ok(Form(notice)) => end(&api, &id, &notice.logout_token).await,
+        Ok(Form(notice)) => end(&api, peer, &id, &notice.logout_token).await,
         Err(FormRejection::InvalidFormContentType(_)) => {
             Err(Problem::new(Code::NotJson).with_detail("The request must be application/x-www-form-urlencoded."))
         }
@@ -56,10 +56,10 @@ async fn logout(
     }
 }
 
-async fn end(api: &Api, id: &ProviderId, token: &str) -> Result<(), Problem> {
+async fn end(api: &Api, peer: SocketAddr, id: &ProviderId, token: &str) -> Result<(), Problem> {
     let provider = api.sign_in.providers.get(id).ok_or(Code::NotFound)?;
     let now = Moment::now();
-    let verified = provider.signed_out(token, now).await.map_err(|failure| {
+    let verified = provider.signed_out(network(Some(peer.ip())), token, now).await.map_err(|failure| {
         log(provider, &failure);
         Problem::new(Code::ProviderUnavailable)
     })?;

@@ -63,6 +63,13 @@ pub(super) struct Waiting {
     role: Role,
 }
 
+impl Waiting {
+    pub(super) fn new(ticket: &Ticket, meeting: Meeting, role: Role) -> Self {
+        let Meeting { id: meeting, title, .. } = meeting;
+        Self { status: "waiting", ticket: ticket.expose(), meeting, title, role }
+    }
+}
+
 /// Enter a meeting with the secret of an invitation's link, or knock at its door.
 #[utoipa::path(post, path = "/api/v1/join/invitation", operation_id = "enter_by_invitation", tag = "Joining", request_body = EntryRequest, security(()),
     responses((status = 200, body = Entered), (status = 202, body = Waiting), (status = 403, body = ProblemBody),
@@ -73,7 +80,7 @@ pub(super) async fn enter(
     headers: HeaderMap,
     Json { value: request, .. }: Json<EntryRequest>,
 ) -> Response {
-    match admit(&api, &headers, &request.link_secret).await {
+    match admit(&api, &headers, &request).await {
         Ok(response) => response,
         // A link that is no link may be a guess.
         Err(problem) if problem.code() == Code::LinkInvalid => slow_down(&api, peer, problem),
@@ -81,21 +88,9 @@ pub(super) async fn enter(
     }
 }
 
-async fn admit(api: &Api, headers: &HeaderMap, secret: &str) -> Result<Response, Problem> {
+async fn admit(api: &Api, headers: &HeaderMap, request: &EntryRequest) -> Result<Response, Problem> {
     let now = Moment::now();
-    let link = LinkSecret::parse(secret).ok_or(Code::LinkInvalid)?;
-    let invitation = match api.store.invitation(link.id()).await {
-        Err(StoreError::NotFound) => return Err(Code::LinkInvalid.into()),
-        found => found?,
-    };
-    if !invitation.link_hash.matches(&link.hash()) {
-        return Err(Code::LinkInvalid.into());
-    }
-    invitation.check_link(now).map_err(|refusal| match refusal {
-        LinkRefusal::Expired => Code::LinkExpired,
-        LinkRefusal::Revoked => Code::LinkInvalid,
-    })?;
-    check_link_rate(api, &invitation.id)?;
+    let invitation = invited(api, request, now).await?;
     let meeting = api.store.meeting(&invitation.meeting).await?;
     let surroundings = Surroundings::look(&api.store, &api.rooms, &meeting, &invitation.id, now).await?;
     let visitor = api.sign_in.visitor(api, headers).await?;
@@ -108,9 +103,7 @@ async fn admit(api: &Api, headers: &HeaderMap, secret: &str) -> Result<Response,
         Decision::Wait => {
             let ticket = knock(&mut write, &meeting, &invitation, user, place, now).await?;
             write.commit().await?;
-            let Meeting { id: meeting, title, .. } = meeting;
-            let ticket = ticket.expose();
-            let waiting = Waiting { status: "waiting", ticket, meeting, title, role: invitation.role };
+            let waiting = Waiting::new(&ticket, meeting, invitation.role);
             Ok((StatusCode::ACCEPTED, axum::Json(waiting)).into_response())
         }
         // Hosts get their token all the same: with it they can make room.
@@ -133,6 +126,24 @@ async fn admit(api: &Api, headers: &HeaderMap, secret: &str) -> Result<Response,
     }
 }
 
+/// Whose link it is, if it is good now and not used too often.
+pub(super) async fn invited(api: &Api, request: &EntryRequest, now: Moment) -> Result<Invitation, Problem> {
+    let link = LinkSecret::parse(&request.link_secret).ok_or(Code::LinkInvalid)?;
+    let invitation = match api.store.invitation(link.id()).await {
+        Err(StoreError::NotFound) => return Err(Code::LinkInvalid.into()),
+        found => found?,
+    };
+    if !invitation.link_hash.matches(&link.hash()) {
+        return Err(Code::LinkInvalid.into());
+    }
+    invitation.check_link(now).map_err(|refusal| match refusal {
+        LinkRefusal::Expired => Code::LinkExpired,
+        LinkRefusal::Revoked => Code::LinkInvalid,
+    })?;
+    check_link_rate(api, &invitation.id)?;
+    Ok(invitation)
+}
+
 /// What opens the room for this person.
 pub(super) fn token(
     api: &Api,
@@ -150,7 +161,7 @@ pub(super) fn token(
     })
 }
 
-const fn code(refusal: Refusal) -> Code {
+pub(super) const fn code(refusal: Refusal) -> Code {
     match refusal {
         Refusal::Cancelled => Code::MeetingCancelled,
         Refusal::Ended => Code::MeetingEnded,
@@ -163,7 +174,7 @@ const fn code(refusal: Refusal) -> Code {
 
 /// Somebody stands at the door from now on, with a ticket in the place of any before. Hosts are told of them once, and not of
 /// whom the next case lets in by itself.
-async fn knock(
+pub(super) async fn knock(
     write: &mut Write,
     meeting: &Meeting,
     invitation: &Invitation,

@@ -30,6 +30,8 @@ use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+mod back;
+
 /// A comment on a silent stream: proxies close what says nothing for a minute.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// After a look that failed.
@@ -37,7 +39,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 const LAST_EVENT_ID: &str = "last-event-id";
 
 pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(look, leave)).routes(routes!(listen))
+    OpenApiRouter::new().routes(routes!(look, back::come_back, leave)).routes(routes!(listen))
 }
 
 /// What became of a knock.

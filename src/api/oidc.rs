@@ -2,7 +2,7 @@
 //! routes are visited by a person, so failures are told on a page of ours.
 
 use super::Api;
-use super::caller::count_failure;
+use super::caller::{count_failure, network};
 use super::cookies::Cookie;
 use super::extract::{Path, Query};
 use super::problem::{Code, Problem, ProblemBody};
@@ -90,6 +90,7 @@ impl Outcome {
     responses((status = 303, headers(("Location" = String), ("Set-Cookie" = String))), (status = 404, body = ProblemBody)))]
 async fn begin(
     State(api): State<Api>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Path(id): Path<ProviderId>,
     Query(query): Query<BeginQuery>,
 ) -> Result<impl IntoResponse, Problem> {
@@ -98,7 +99,9 @@ async fn begin(
         None => "/",
         Some(path) => return_path(path).ok_or(Code::InvalidQuery)?,
     };
-    let (url, attempt) = provider.begin(return_to, Moment::now()).await.map_err(|failure| {
+    api.sign_in.count_step(peer)?;
+    let begun = provider.begin(network(Some(peer.ip())), return_to, Moment::now()).await;
+    let (url, attempt) = begun.map_err(|failure| {
         log(provider, &failure);
         Problem::new(Code::ProviderUnavailable)
     })?;
@@ -157,7 +160,11 @@ async fn admit(
                 if is_other { (Outcome::Failed, "issuer") } else { (Outcome::Declined, "declined") };
             return refuse(api, provider, peer, None, outcome, reason).await;
         }
-        Some(code) => provider.finish(code, &attempt, now).await,
+        Some(code) => {
+            // The same attempt brings back as many codes as somebody likes to make up, and each is asked about.
+            api.sign_in.count_step(peer)?;
+            provider.finish(network(Some(peer.ip())), code, &attempt, now).await
+        }
     };
     let person = match person {
         Ok(person) => person,

@@ -228,7 +228,7 @@ struct ToLobby {
     until: Until,
 }
 
-/// Send somebody back to the lobby. They keep their place there when they use their link again.
+/// Send somebody back to the lobby. Their page takes its place there; other clients do so at `/api/v1/lobby`, or with the link.
 #[utoipa::path(post, path = "/api/v1/meetings/{id}/participants/{invitation}/to-lobby", operation_id = "send_to_lobby", tag = "Rooms", request_body = ToLobby,
     params(("id" = MeetingId, Path), ("invitation" = InvitationId, Path)),
     responses((status = 204), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody)))]

@@ -78,7 +78,7 @@ codes! {
     EventsGone = GONE, "events_gone",
         "Events that followed the one that you named are no longer kept. Read the resources anew, then listen without naming one.";
     TooManyListeners = TOO_MANY_REQUESTS, "too_many_listeners", "Too many listen to events. Close those that are no longer needed.";
-    MeetingEnded = CONFLICT, "meeting_ended", "The host has ended this meeting.";
+    MeetingEnded = CONFLICT, "meeting_ended", "This meeting has ended.";
     MeetingLocked = CONFLICT, "meeting_locked", "This meeting is locked. Ask the host to let you in.";
     MeetingFull = CONFLICT, "meeting_full", "This meeting is full.";
     MeetingNotOpen = CONFLICT, "meeting_not_open", "This meeting is not open yet. Come back from 30 minutes before it starts.";

@@ -77,6 +77,15 @@ impl SignIn {
         })
     }
 
+    /// Counts a step that makes us ask an identity provider something: the way there, and the way back.
+    pub(super) fn count_step(&self, peer: SocketAddr) -> Result<(), Problem> {
+        let verdict = self.addresses.take(&network(Some(peer.ip())), Instant::now());
+        match verdict.is_allowed {
+            true => Ok(()),
+            false => Err(Problem::new(Code::TooManyRequests).retry_after(verdict.reset_seconds)),
+        }
+    }
+
     /// Counts an attempt, whether or not there is such an account.
     pub(super) fn count(&self, login: &Login, peer: SocketAddr) -> Result<(), Problem> {
         let (now, address) = (Instant::now(), network(Some(peer.ip())));

@@ -143,6 +143,8 @@ pub struct Arrival<'a> {
     pub place: Option<&'a Place>,
     pub gathering: Option<&'a Gathering>,
     pub window: Option<&'a Window>,
+    /// Whether no window will open any more.
+    pub is_over: bool,
     pub is_here: bool,
     /// Whether a host is in the room.
     pub has_host: bool,
@@ -169,7 +171,7 @@ pub enum Refusal {
 
 /// The only place that decides who enters. Hosts always do, and so does whom a host admitted, also where it is locked.
 pub fn decide(arrival: &Arrival<'_>, now: Moment) -> Decision {
-    let Arrival { meeting, role, place, gathering, window, is_here, has_host } = *arrival;
+    let Arrival { meeting, role, place, gathering, window, is_over, is_here, has_host } = *arrival;
     if meeting.status == Status::Cancelled {
         return Decision::Refuse(Refusal::Cancelled);
     }
@@ -193,7 +195,7 @@ pub fn decide(arrival: &Arrival<'_>, now: Moment) -> Decision {
         return Decision::Enter;
     }
     if window.is_none() && !has_host {
-        return Decision::Refuse(Refusal::NotOpen);
+        return Decision::Refuse(if is_over { Refusal::Ended } else { Refusal::NotOpen });
     }
     if gathering.is_some_and(|gathering| gathering.is_locked) {
         return Decision::Refuse(Refusal::Locked);

@@ -37,12 +37,24 @@ pub fn window(meeting: &Meeting, exceptions: &[Exception], now: Moment) -> Optio
     let (from, to) = (Moment::from_ms(now.ms() - around(CLOSES_AFTER)), now.plus(OPENS_BEFORE).plus(MOMENT));
     let is_regular = |original| !exceptions.iter().any(|exception| exception.original == original);
     let regular = schedule.occurrences(from, to).into_iter().filter(|one| is_regular(one.original));
-    let moved = exceptions.iter().filter_map(|exception| exception.moved).map(|moved| {
-        let start = instant(schedule.zone(), moved.start);
-        Window::around(start, start.plus(Duration::from_secs(u64::from(moved.duration_minutes) * 60)))
-    });
-    let windows = regular.map(|one| Window::around(one.start, one.end)).chain(moved);
+    let windows = regular.map(|one| Window::around(one.start, one.end)).chain(moved(meeting, exceptions));
     windows.filter(|window| window.covers(now)).max_by_key(|window| window.starts_at)
+}
+
+/// Whether the last window has closed. One of a series without end never does.
+pub fn is_over(meeting: &Meeting, exceptions: &[Exception], now: Moment) -> bool {
+    let is_past = |closes_at: Moment| closes_at <= now;
+    meeting.schedule.ends_at().is_some_and(|end| is_past(end.plus(CLOSES_AFTER)))
+        && moved(meeting, exceptions).all(|window| is_past(window.closes_at))
+}
+
+/// Around the occurrences that were moved.
+fn moved(meeting: &Meeting, exceptions: &[Exception]) -> impl Iterator<Item = Window> {
+    let zone = meeting.schedule.zone();
+    exceptions.iter().filter_map(|exception| exception.moved).map(move |moved| {
+        let start = instant(zone, moved.start);
+        Window::around(start, start.plus(Duration::from_secs(u64::from(moved.duration_minutes) * 60)))
+    })
 }
 
 /// The end of what is asked for is left out of it.
@@ -56,15 +68,21 @@ mod tests {
     use crate::meetings::schedule::{Moved, Wanted, parse_local};
     use crate::text::Name;
 
+    const WEEKLY: Wanted<'_> = Wanted {
+        start: "2026-12-01T08:30:00",
+        time_zone: "Europe/London",
+        duration_minutes: 60,
+        recurrence: Some("FREQ=WEEKLY;BYDAY=TU"),
+    };
+
     fn meeting() -> Meeting {
+        planned(WEEKLY)
+    }
+
+    fn planned(schedule: Wanted<'static>) -> Meeting {
         let plan = MeetingPlan {
             title: Name::new("Lung MDT").unwrap(),
-            schedule: Wanted {
-                start: "2026-12-01T08:30:00",
-                time_zone: "Europe/London",
-                duration_minutes: 60,
-                recurrence: Some("FREQ=WEEKLY;BYDAY=TU"),
-            },
+            schedule,
             capacity: 10,
             lobby: Lobby::Guests,
             required_specialties: Vec::new(),
@@ -96,6 +114,23 @@ mod tests {
         let found = window(&meeting, &[], at("2026-12-08T08:30:00Z")).unwrap();
         assert_eq!(found.starts_at, at("2026-12-08T08:30:00Z"));
         assert_eq!((found.opens_at, found.closes_at), (at("2026-12-08T08:00:00Z"), at("2026-12-08T13:30:00Z")));
+    }
+
+    #[test]
+    fn a_meeting_is_over_when_its_last_occurrence_is_wherever_that_went() {
+        let once = Wanted { recurrence: None, ..WEEKLY };
+        let thrice = Wanted { recurrence: Some("FREQ=WEEKLY;BYDAY=TU;COUNT=3"), ..WEEKLY };
+        let over = |schedule, exceptions: &[Exception], now| is_over(&planned(schedule), exceptions, at(now));
+        assert!(!over(once, &[], "2026-12-01T13:29:59Z"));
+        assert!(over(once, &[], "2026-12-01T13:30:00Z"));
+        assert!(!over(thrice, &[], "2026-12-03T00:00:00Z"), "between two occurrences");
+        assert!(over(thrice, &[], "2026-12-15T13:30:00Z"));
+        assert!(!over(WEEKLY, &[], "2036-12-15T13:30:00Z"));
+        let start = parse_local("2026-12-20T10:00:00").unwrap();
+        let original = parse_local("2026-12-01T08:30:00").unwrap();
+        let later = Exception { original, moved: Some(Moved { start, duration_minutes: 30 }) };
+        assert!(!over(once, &[later], "2026-12-20T14:29:59Z"));
+        assert!(over(once, &[later], "2026-12-20T14:30:00Z"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! ```text
 //! fetch       requests to providers, with bounds
 //! provider    one provider: discovery, the way there, the way back
+//! turns       how many requests wait for a provider, and for whom
 //! attempt     a sign-in that has not come back yet, as a browser keeps it
 //! claims      what a provider says about somebody, in our words
 //! logout      a provider's word that somebody signed out there
@@ -14,6 +15,7 @@ pub mod claims;
 mod fetch;
 pub mod logout;
 mod provider;
+mod turns;
 
 pub use provider::{Failure, Provider, Reason};
 

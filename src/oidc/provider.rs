@@ -5,6 +5,7 @@ use super::attempt::{Attempt, LIFETIME};
 use super::claims::Person;
 use super::fetch::{FetchError, Fetcher};
 use super::logout::{self, Logout, LogoutFlaw};
+use super::turns::{Turn, Turns};
 use super::{ALGORITHMS, CLOCK_SKEW};
 use crate::config::{ProviderConfig, PublicUrl};
 use crate::identity::account::ProviderId;
@@ -21,16 +22,14 @@ use openidconnect::{
     http,
 };
 use serde_json::{Map, Value};
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
 
 /// Discovery and keys are asked for again after this long; providers announce changes days before.
 const KEPT: Duration = Duration::from_secs(3600);
 /// A key that is not known is looked for, but not more often than this: anybody can send a token with such a key.
 const REFRESHED_EVERY: Duration = Duration::from_secs(2);
-/// Sign-ins and discoveries at a time: a slow provider must not take every connection of this server.
-const REQUESTS_MAX: usize = 32;
 /// Longest ID token that is looked at, in bytes, as for the room's own tokens.
 const ID_TOKEN_LEN_MAX: usize = 64 * 1024;
 
@@ -99,7 +98,7 @@ pub struct Provider {
     redirect: RedirectUrl,
     fetcher: Arc<Fetcher>,
     known: RwLock<Option<Arc<Known>>>,
-    requests: Semaphore,
+    turns: Turns,
 }
 
 impl Provider {
@@ -118,7 +117,7 @@ impl Provider {
             id,
             fetcher,
             known: RwLock::default(),
-            requests: Semaphore::new(REQUESTS_MAX),
+            turns: Turns::default(),
         })
     }
 
@@ -135,9 +134,9 @@ impl Provider {
         self.issuer.as_str()
     }
 
-    /// Where the browser goes, and what it keeps meanwhile.
-    pub async fn begin(&self, return_to: &str, now: Moment) -> Result<(String, Attempt), Failure> {
-        let known = self.known(KEPT).await?;
+    /// Where the browser goes, and what it keeps meanwhile. Of each of these, `client` is on whose behalf the provider is asked.
+    pub async fn begin(&self, client: IpAddr, return_to: &str, now: Moment) -> Result<(String, Attempt), Failure> {
+        let known = self.known(KEPT, client).await?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let flow = CoreAuthenticationFlow::AuthorizationCode;
         let mut request = known.client.authorize_url(flow, CsrfToken::new_random, Nonce::new_random);
@@ -160,25 +159,30 @@ impl Provider {
     }
 
     /// Who came back with this code.
-    pub async fn finish(&self, code: &str, attempt: &Attempt, now: Moment) -> Result<Person, Failure> {
-        let mut known = self.known(KEPT).await?;
-        let permit = self.permit()?;
+    pub async fn finish(&self, client: IpAddr, code: &str, attempt: &Attempt, now: Moment) -> Result<Person, Failure> {
+        let mut known = self.known(KEPT, client).await?;
+        let turn = self.turn(client)?;
         let tokens = self.exchange(&known, code, attempt).await?;
-        drop(permit);
+        drop(turn);
         let id_token = tokens.id_token().ok_or(Failure::Refused(Reason::NoIdToken))?;
         let mut verified = self.verify(&known, id_token, &attempt.nonce, now);
         if verified == Err(Reason::Signature) {
             // Its keys may be newer than ours.
-            known = self.known(REFRESHED_EVERY).await?;
+            known = self.known(REFRESHED_EVERY, client).await?;
             verified = self.verify(&known, id_token, &attempt.nonce, now);
         }
         let mut claims = verified.map_err(Failure::Refused)?;
-        self.ask_for_more(&known, tokens.access_token(), &mut claims).await?;
+        self.ask_for_more(&known, client, tokens.access_token(), &mut claims).await?;
         Person::read(&claims, &self.config.claims, &self.config.roles).map_err(Failure::Refused)
     }
 
     /// Who signed out at the provider, by its logout token.
-    pub async fn signed_out(&self, token: &str, now: Moment) -> Result<Result<Logout, LogoutFlaw>, Failure> {
+    pub async fn signed_out(
+        &self,
+        client: IpAddr,
+        token: &str,
+        now: Moment,
+    ) -> Result<Result<Logout, LogoutFlaw>, Failure> {
         let verify = |known: &Known| {
             let expected = logout::Expected {
                 provider: &self.id,
@@ -188,9 +192,9 @@ impl Provider {
             };
             logout::verify(token, &expected, now)
         };
-        let result = verify(&*self.known(KEPT).await?);
+        let result = verify(&*self.known(KEPT, client).await?);
         match result {
-            Err(LogoutFlaw::Signature) => Ok(verify(&*self.known(REFRESHED_EVERY).await?)),
+            Err(LogoutFlaw::Signature) => Ok(verify(&*self.known(REFRESHED_EVERY, client).await?)),
             result => Ok(result),
         }
     }
@@ -247,6 +251,7 @@ impl Provider {
     async fn ask_for_more(
         &self,
         known: &Known,
+        client: IpAddr,
         token: &AccessToken,
         claims: &mut Map<String, Value>,
     ) -> Result<(), Failure> {
@@ -259,7 +264,7 @@ impl Provider {
             .header(http::header::AUTHORIZATION, format!("Bearer {}", token.secret()))
             .body(Vec::new())
             .map_err(|_| refused.clone())?;
-        let _permit = self.permit()?;
+        let _turn = self.turn(client)?;
         let answer = self.fetcher.fetch(request).await.map_err(|error| Failure::Unavailable(error.to_string()))?;
         let told: Option<Map<String, Value>> = serde_json::from_slice(answer.body()).ok();
         match told {
@@ -275,12 +280,12 @@ impl Provider {
     }
 
     /// What is known, if it is not older than `age`.
-    async fn known(&self, age: Duration) -> Result<Arc<Known>, Failure> {
+    async fn known(&self, age: Duration, client: IpAddr) -> Result<Arc<Known>, Failure> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(known) = known.filter(|known| known.fetched.elapsed() < age) {
             return Ok(known);
         }
-        let _permit = self.permit()?;
+        let _turn = self.turn(client)?;
         let found = CoreProviderMetadata::discover_async(self.issuer.clone(), &*self.fetcher).await;
         let metadata = found.map_err(|error| Failure::Unavailable(cause(&error)))?;
         let known = Arc::new(Known { client: self.client(&metadata), metadata, fetched: Instant::now() });
@@ -300,8 +305,8 @@ impl Provider {
             .set_redirect_uri(self.redirect.clone())
     }
 
-    fn permit(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Failure> {
-        self.requests.try_acquire().map_err(|_| Failure::Unavailable("too many requests wait for it".into()))
+    fn turn(&self, client: IpAddr) -> Result<Turn<'_>, Failure> {
+        self.turns.take(client).ok_or_else(|| Failure::Unavailable("too many requests wait for it".into()))
     }
 }
 

@@ -306,6 +306,51 @@ async fn an_observer_who_is_out_for_one_case_is_let_in_by_the_next() {
 }
 
 #[tokio::test]
+async fn who_is_sent_to_the_lobby_waits_there_again_and_who_is_removed_does_not() {
+    for (database, server) in Server::on_each().await {
+        let held = Held::new(&server, "nobody").await;
+        let core = held.invite("core").await;
+        let token = held.token(&core).await;
+        let back = async |link: &Value| server.http(&Request::json("POST", LOBBY, link)).await;
+        let not_waiting = async || back(&core.link).await.problem() == "not_waiting";
+        assert!(not_waiting().await, "nobody has sent them");
+
+        let mut inside = Socket::join(&server, &token).await.unwrap();
+        assert_eq!(held.act(&held.key, &core, "to-lobby", json!({})).await, NOTHING);
+        assert_eq!(inside.sent_away().await, DisconnectReason::ParticipantRemoved);
+        assert_eq!(held.participant(&core).await["is_at_the_door"], false);
+        let waiting = back(&core.link).await;
+        let body = waiting.json();
+        assert_eq!((waiting.status, &body["status"]), (202, &json!("waiting")), "{}: {body}", database.name);
+        assert_eq!(held.participant(&core).await["is_at_the_door"], true);
+        assert_eq!(held.kinds().await.last().unwrap(), "lobby.knocked", "hosts are told that they stand there");
+        let ticket = body["ticket"].as_str().unwrap();
+        assert!(not_waiting().await, "once is enough, and the ticket stays good");
+        assert_eq!(held.look(ticket).await["state"], "waiting");
+        assert_eq!(held.act(&held.key, &core, "admit", json!({})).await, NOTHING);
+        let again = held.look(ticket).await["token"].as_str().unwrap().to_owned();
+        let mut inside = Socket::join(&server, &again).await.unwrap();
+        assert!(not_waiting().await);
+
+        let body = json!({"until": "next_case"});
+        assert_eq!(held.act(&held.key, &core, "to-lobby", body).await, NOTHING);
+        inside.sent_away().await;
+        let body = back(&core.link).await.json();
+        assert_eq!(held.look(body["ticket"].as_str().unwrap()).await["state"], "awaiting_next_case");
+
+        assert_eq!(held.act(&held.key, &core, "remove", json!({})).await, NOTHING);
+        assert!(not_waiting().await, "{}", database.name);
+        assert_eq!(held.participant(&core).await["is_at_the_door"], false);
+        assert_eq!(held.act(&held.key, &core, "remove", json!({"ban": true})).await, NOTHING);
+        assert_eq!(back(&core.link).await.problem(), "entry_banned");
+        for forged in ["", "inv_00000000000000000000000000.AAAA", ticket] {
+            assert_eq!(back(&json!({"link_secret": forged})).await.problem(), "link_invalid", "{forged}");
+        }
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn who_is_sent_out_after_a_case_began_stays_out_for_it() {
     for (database, server) in Server::on_each().await {
         let held = Held::new(&server, "nobody").await;
@@ -574,6 +619,22 @@ async fn outside_its_time_a_meeting_is_open_to_hosts_and_where_a_host_is() {
     let _room = Socket::join(&server, &held.token(&chair).await).await.unwrap();
     assert!(Socket::join(&server, &held.token(&core).await).await.is_ok());
     assert_eq!(held.state().await["is_open"], true);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_link_of_a_meeting_that_is_past_says_that_it_is_over_and_not_that_it_will_open() {
+    let server = Server::closed().await;
+    let key = server.api_key(&[Scope::MeetingsWrite]).await;
+    let mut wanted = crate::meetings::under_way();
+    let before = Moment::from_ms(Moment::now().ms() - 7 * 3_600_000).to_rfc3339();
+    (wanted["start"], wanted["recurrence"]) = (json!(before[..19]), Value::Null);
+    let (meeting, etag) = done(&server, Request::json("POST", PATH, &wanted), &key, 201).await;
+    let held = Held { server: &server, key, meeting, etag };
+    let core = held.invite("core").await;
+    assert_eq!(held.refusal(&core).await, "meeting_ended");
+    let shut = Socket::join(&server, &made_token(&server, &held, &core)).await.err().unwrap();
+    assert_eq!(shut, "This meeting has ended.");
     server.stop().await;
 }
 

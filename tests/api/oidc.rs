@@ -1,11 +1,15 @@
 //! Signing in with an identity provider, honest and not.
 
 use crate::browser::{Browser, SESSION};
-use crate::harness::{Request, Server, wait_until};
+use crate::harness::{Answer, Request, Server, wait_until};
 use crate::provider::{CLIENT_SECRET, ID, Lie, Provider, configure};
 use consilium::config::Config;
 use serde_json::json;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use tokio::task::JoinSet;
+
+/// What a trusted proxy says of who calls.
+const FORWARDED: &str = "X-Forwarded-For";
 
 fn begin() -> String {
     format!("{SESSION}/oidc/{ID}")
@@ -123,6 +127,70 @@ async fn a_provider_that_cannot_be_found_out_about_is_unavailable_and_the_server
         let answer = server.http(&Request::get(&begin())).await;
         assert_eq!((answer.status, answer.problem().as_str()), (503, "provider_unavailable"), "{lie:?}");
     }
+    server.stop().await;
+}
+
+/// Behind a proxy that says who calls.
+async fn proxied(provider: &Provider) -> Server {
+    Server::start(|config| {
+        provider.configure(config);
+        config.http.trusted_proxies = vec![Ipv4Addr::LOCALHOST.into()];
+    })
+    .await
+}
+
+async fn begin_from(address: SocketAddr, client: &str) -> Answer {
+    Request::get(&begin()).header(FORWARDED, client).send(address).await
+}
+
+#[tokio::test]
+async fn a_stranger_who_keeps_a_provider_waiting_keeps_nobody_else_from_it() {
+    let provider = Provider::start().await;
+    let server = proxied(&provider).await;
+    let address = server.app.http_addr();
+    provider.lie(Lie::DiscoverySilence);
+    let mut waiting = JoinSet::new();
+    for _ in 0..40 {
+        waiting.spawn(async move { begin_from(address, "198.51.100.1").await.status });
+    }
+    // All that do not wait for the provider are answered at once.
+    for _ in 0..32 {
+        assert_eq!(waiting.join_next().await.unwrap().unwrap(), 503);
+    }
+    let asked = async || provider.discoveries() == 8;
+    wait_until(asked, async || format!("the provider was asked {} times", provider.discoveries())).await;
+    provider.lie(Lie::None);
+    assert_eq!(begin_from(address, "198.51.100.2").await.status, 303);
+    assert!(waiting.try_join_next().is_none(), "the others wait still");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn one_address_may_begin_as_often_as_a_shift_that_signs_in_and_no_oftener() {
+    let provider = Provider::start().await;
+    let server = proxied(&provider).await;
+    let address = server.app.http_addr();
+    let mut begun = 0;
+    let refused = loop {
+        match begin_from(address, "198.51.100.1").await {
+            answer if answer.status == 303 => begun += 1,
+            answer => break answer,
+        }
+    };
+    assert_eq!((refused.status, refused.problem().as_str()), (429, "too_many_requests"));
+    assert!(!refused.header("retry-after").is_empty());
+    assert!((300..320).contains(&begun), "{begun}");
+    assert_eq!(begin_from(address, "198.51.100.2").await.status, 303);
+
+    // The way back leads to the provider as well: made-up codes are not asked about without end.
+    let mut browser = Browser::default();
+    let path = begin();
+    let there = browser.send_from_anywhere(&server, Request::get(&path).header(FORWARDED, "198.51.100.3")).await;
+    let back = provider.authorise(there.header("location"));
+    while begin_from(address, "198.51.100.3").await.status == 303 {}
+    let guess =
+        browser.clone().send_from_anywhere(&server, Request::get(&back).header(FORWARDED, "198.51.100.3")).await;
+    assert_eq!((guess.status, guess.problem().as_str()), (429, "too_many_requests"));
     server.stop().await;
 }
 

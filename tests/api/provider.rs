@@ -89,6 +89,7 @@ struct Inner {
     /// Nonce and challenge of each code that was not used yet.
     codes: HashMap<String, (String, String)>,
     codes_made: usize,
+    discoveries: usize,
 }
 
 #[derive(Clone)]
@@ -111,7 +112,15 @@ impl Provider {
         let issuer = format!("http://{}", listener.local_addr().unwrap());
         let person = json!({"name": "Dr Known", "email": "known@nhs.net", "email_verified": true,
             "organisation": "St Elsewhere", "roles": ["mdt"]});
-        let inner = Inner { issuer, lie: Lie::None, key: Key::new("1"), person, codes: HashMap::new(), codes_made: 0 };
+        let inner = Inner {
+            issuer,
+            lie: Lie::None,
+            key: Key::new("1"),
+            person,
+            codes: HashMap::new(),
+            codes_made: 0,
+            discoveries: 0,
+        };
         let inner = Arc::new(Mutex::new(inner));
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(discovery))
@@ -133,6 +142,11 @@ impl Provider {
 
     pub(crate) fn rotate_keys(&self) {
         self.inner.lock().unwrap().key = Key::new("2");
+    }
+
+    /// How often it was asked what it is.
+    pub(crate) fn discoveries(&self) -> usize {
+        self.inner.lock().unwrap().discoveries
     }
 
     pub(crate) fn issuer(&self) -> String {
@@ -210,6 +224,7 @@ fn now() -> u64 {
 type Shared = State<Arc<Mutex<Inner>>>;
 
 async fn discovery(State(inner): Shared) -> Response {
+    inner.lock().unwrap().discoveries += 1;
     let lie = inner.lock().unwrap().lie;
     if lie == Lie::DiscoverySilence {
         std::future::pending::<()>().await;

@@ -130,12 +130,25 @@ async function joinsAnyway(page, room) {
   await closeAll(ben);
 }
 
-test('an invitation is taken out of the address and is not in the copied link', async () => {
+test('an invitation is taken out of the address and is not offered to be copied', async () => {
   const page = await open(browser, server.link('secret', 'anna'));
   await joined(page);
   const token = server.token('secret', 'anna').split('.')[0];
   assert.ok(!page.url().includes(token) && !page.url().includes('#'), 'no fragment is left');
   assert.equal(await page.evaluate(() => history.length < 3 && !location.href.includes('#')), true);
+  await page.getByText('Your link is for you alone').waitFor();
+  assert.equal(await page.getByRole('button', { name: 'Copy meeting link' }).count(), 0);
+  await closeAll(page);
+});
+
+test('the address of a room that anybody may enter can be copied', async () => {
+  const page = await newPage(browser);
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write'], { origin: server.origin });
+  await page.goto(`${server.origin}/m/anybody?autojoin=1&name=Anna&video=low`);
+  await joined(page);
+  await page.getByRole('button', { name: 'Copy meeting link' }).click();
+  await page.getByText('Link copied').waitFor();
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), `${server.origin}/m/anybody`);
   await closeAll(page);
 });
 

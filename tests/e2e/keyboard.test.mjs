@@ -1,8 +1,7 @@
 // The whole meeting without a mouse, and what assistive technology is told.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
+import { assertAccessible } from './lib/axe.mjs';
 import { assertNoErrors, closeAll, launchChromium, newPage, open } from './lib/chromium.mjs';
 import { endedWith, joined, seesAndHears, tileOf } from './lib/meeting.mjs';
 import { startServer } from './lib/server.mjs';
@@ -96,19 +95,11 @@ test('joins and leaves are announced', async () => {
 });
 
 test('axe finds nothing on any page at any width, and nothing is cut off at 320 px', async () => {
-  const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
   const ben = await open(browser, server.link('axe', 'ben'));
   await joined(ben);
   for (const width of WIDTHS) {
     const page = await newPage(browser, { viewport: { width, height: 768 } });
-    const check = async (where) => {
-      await page.evaluate(axe);
-      const { violations } = await page.evaluate(() => window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
-      const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 120)).join(' | ')}`);
-      assert.deepEqual(found, [], `${where} at ${width} px`);
-      const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-      assert.equal(wide, 0, `${where} scrolls sideways at ${width} px`);
-    };
+    const check = (where) => assertAccessible(page, where);
     await page.goto(`${server.origin}/`);
     await page.waitForSelector('h1');
     await check('start page');

@@ -4,12 +4,13 @@ import type { Media } from './devices/media';
 import type { Invitation } from './meeting/invitation';
 import type { Meeting } from './meeting/meeting';
 import type { Options } from './options';
-import type { Route } from './routes';
+import { isScheduled, type Route } from './routes';
 import { EndPage } from './ui/EndPage';
 import { MeetingPage } from './ui/MeetingPage';
 import { MissingPage } from './ui/MissingPage';
 import { ConnectingPage } from './ui/ConnectingPage';
 import { PreJoinPage } from './ui/PreJoinPage';
+import { SignInProblemPage } from './ui/SignInProblemPage';
 import { StartPage } from './ui/StartPage';
 import { WaitingPage } from './ui/WaitingPage';
 import { useStore } from './ui/useStore';
@@ -17,6 +18,8 @@ import { useStore } from './ui/useStore';
 interface Parts {
   options: Options;
   invitation: Invitation | undefined;
+  /** Whether others get in with the address as it is. */
+  isShareable: boolean;
   media: Media;
   meeting: Meeting;
 }
@@ -28,6 +31,8 @@ export function App({ route, ...parts }: Parts & { route: Route }) {
     case 'room':
       // An invitation names its own room; the address may have been shortened or retyped.
       return <RoomPages room={parts.invitation?.room ?? route.room} {...parts} />;
+    case 'sign-in':
+      return <SignInProblemPage problem={parts.options.signInProblem} />;
     case 'missing':
       return <MissingPage />;
   }
@@ -36,8 +41,8 @@ export function App({ route, ...parts }: Parts & { route: Route }) {
 /** A name is kept for this tab only: ward computers are shared. */
 const NAME_KEY = 'consilium.name';
 
-function RoomPages({ room, options, invitation, media, meeting }: Parts & { room: string }) {
-  const { phase, failure, words } = useStore(meeting.store);
+function RoomPages({ room, options, invitation, isShareable, media, meeting }: Parts & { room: string }) {
+  const { phase, title, wait, failure, words } = useStore(meeting.store);
   const fixedName = invitation?.name;
   // The server knows the name that belongs to a link.
   const isInvited = invitation?.link !== undefined;
@@ -64,14 +69,18 @@ function RoomPages({ room, options, invitation, media, meeting }: Parts & { room
   const naming = isInvited ? 'by-link' : fixedName === undefined ? 'asked' : 'fixed';
   switch (phase) {
     case 'idle':
+      // Without a whole link of one's own there is nothing to get ready for.
+      if (isScheduled(room) && !isInvited && fixedName === undefined) {
+        return <EndPage failure={invitation === undefined ? 'token-missing' : 'token-invalid'} />;
+      }
       if (automatic) return <ConnectingPage />;
       return <PreJoinPage room={room} name={name} naming={naming} media={media} onJoin={join} />;
     case 'connecting':
       return <ConnectingPage />;
     case 'waiting':
-      return <WaitingPage onLeave={() => void meeting.leave()} />;
+      return <WaitingPage title={title} wait={wait ?? 'host'} onLeave={() => void meeting.leave()} />;
     case 'joined':
-      return <MeetingPage room={room} meeting={meeting} media={media} />;
+      return <MeetingPage room={room} isShareable={isShareable} meeting={meeting} media={media} />;
     case 'ended':
       return <EndPage failure={failure ?? 'unexpected'} words={words} onRejoin={() => join(name)} />;
   }

@@ -14,6 +14,8 @@ import './styles/index.scss';
 const options = parseOptions(location.search);
 const route = parseRoute(location.pathname);
 const fragment = partFragment(location.hash);
+// What the address alone opens may be handed on. An invitation is for one person, and a key is not ours to give away.
+const isShareable = location.hash.length < 2;
 const invitation = readInvitation(fragment.invitation);
 
 // The invitation and the key are secrets: they must not stay in the address bar, the history or a copied link.
@@ -42,7 +44,7 @@ if (root !== null) {
   createRoot(root).render(
     <StrictMode>
       <Crash>
-        <App route={route} options={options} invitation={invitation} media={media} meeting={meeting} />
+        <App route={route} options={options} invitation={invitation} isShareable={isShareable} media={media} meeting={meeting} />
       </Crash>
     </StrictMode>,
   );

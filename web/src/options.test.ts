@@ -9,6 +9,7 @@ it('leaves everything at its default without options', () => {
     codec: undefined,
     singlePeerConnection: undefined,
     debug: false,
+    signInProblem: 'failed',
   });
 });
 
@@ -20,12 +21,18 @@ it('reads each option', () => {
     codec: 'av1',
     singlePeerConnection: false,
     debug: true,
+    signInProblem: 'failed',
   });
 });
 
 it('ignores values that it does not know', () => {
   const options = parseOptions('?autojoin=yes&codec=h263&spc=2&video=8k&debug=true&name=');
   expect(options).toEqual(parseOptions(''));
+});
+
+it('knows the problems of signing in, and takes another for none in particular', () => {
+  expect(parseOptions('?problem=expired').signInProblem).toBe('expired');
+  expect(parseOptions('?problem=%3Cb%3E').signInProblem).toBe('failed');
 });
 
 it('cuts a long name', () => {

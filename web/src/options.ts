@@ -7,6 +7,8 @@
  * - `codec=vp8|vp9|h264|av1`  which video codec this browser sends
  * - `spc=0|1`            two peer connections, or one (support: older networks and servers)
  * - `debug=1`            `window.__consilium.room` holds the client's room object
+ *
+ * On the page after a sign-in that failed, `problem` says why, in a word of the server's (`src/api/oidc.rs`).
  */
 export interface Options {
   autojoin: boolean;
@@ -15,10 +17,14 @@ export interface Options {
   codec: VideoCodecName | undefined;
   singlePeerConnection: boolean | undefined;
   debug: boolean;
+  signInProblem: SignInProblem;
 }
 
 const CODECS = ['vp8', 'vp9', 'h264', 'av1'] as const;
 export type VideoCodecName = (typeof CODECS)[number];
+
+const SIGN_IN_PROBLEMS = ['expired', 'declined', 'unavailable', 'disabled', 'failed'] as const;
+export type SignInProblem = (typeof SIGN_IN_PROBLEMS)[number];
 
 /** A name and a role fit; a tile shows no more. */
 export const NAME_LENGTH_MAX = 64;
@@ -34,5 +40,6 @@ export function parseOptions(search: string): Options {
     codec: CODECS.find((codec) => codec === query.get('codec')),
     singlePeerConnection: spc === '1' ? true : spc === '0' ? false : undefined,
     debug: query.get('debug') === '1',
+    signInProblem: SIGN_IN_PROBLEMS.find((problem) => problem === query.get('problem')) ?? 'failed',
   };
 }

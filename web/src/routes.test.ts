@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import codes from './room-codes.json';
-import { destinationOf, isRoomCode, parseRoute, roomPath } from './routes';
+import { destinationOf, isRoomCode, isScheduled, parseRoute, roomPath } from './routes';
 
 describe('routes', () => {
   it('opens the start page and rooms, and nothing else', () => {
     expect(parseRoute('/')).toEqual({ page: 'start' });
+    expect(parseRoute('/sign-in')).toEqual({ page: 'sign-in' });
     expect(parseRoute('/m/lung-mdt')).toEqual({ page: 'room', room: 'lung-mdt' });
     expect(parseRoute('/m/lung-mdt/')).toEqual({ page: 'room', room: 'lung-mdt' });
     for (const path of ['/m/', '/m/a/b', '/m/%E0%A4%A', '/m/..', '/m/a%2Fb', '/x', `/m/${'a'.repeat(65)}`]) {
@@ -15,6 +16,13 @@ describe('routes', () => {
   it('accepts the room codes that the server accepts, and no others', () => {
     for (const room of codes.good) expect(isRoomCode(room), room).toBe(true);
     for (const room of codes.bad) expect(isRoomCode(room), room).toBe(false);
+  });
+
+  it('tells the room of a scheduled meeting from one that people named', () => {
+    expect(isScheduled('mtg_01kb7m3xv0c8q2d5e9f6g7h8jk')).toBe(true);
+    for (const room of ['lung-mdt', 'mtg_', 'mtg_lung', 'mtg_01kb7m3xv0c8q2d5e9f6g7h8ji', 'xmtg_01kb7m3xv0c8q2d5e9f6g7h8jk']) {
+      expect(isScheduled(room), room).toBe(false);
+    }
   });
 
   it('round-trips every valid room code through its address', () => {

@@ -1,6 +1,6 @@
 /** Which page an address means. Knows addresses only: no history, no network. */
 
-export type Route = { page: 'start' } | { page: 'room'; room: string } | { page: 'missing' };
+export type Route = { page: 'start' } | { page: 'room'; room: string } | { page: 'sign-in' } | { page: 'missing' };
 
 /**
  * Letters and digits of any script, hyphen, underscore, full stop; the first is a letter or a digit. The server has the same
@@ -12,8 +12,16 @@ export function isRoomCode(text: string): boolean {
   return ROOM_CODE.test(text);
 }
 
+/** A scheduled meeting's identifier (`src/ids.rs`): its people know it by its title, and come with links of their own. */
+const MEETING_ID = /^mtg_[0-9a-hjkmnp-tv-z]{26}$/;
+
+export function isScheduled(room: string): boolean {
+  return MEETING_ID.test(room);
+}
+
 export function parseRoute(pathname: string): Route {
   if (pathname === '/' || pathname === '') return { page: 'start' };
+  if (pathname === '/sign-in') return { page: 'sign-in' };
   const match = /^\/m\/([^/]+)\/?$/.exec(pathname);
   const room = match?.[1] === undefined ? undefined : decode(match[1]);
   return room !== undefined && isRoomCode(room) ? { page: 'room', room } : { page: 'missing' };

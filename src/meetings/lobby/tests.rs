@@ -44,7 +44,8 @@ fn gathering() -> Gathering {
 /// A member who arrives in time, with nothing decided about anything.
 fn arrival<'a>(meeting: &'a Meeting, window: &'a Window) -> Arrival<'a> {
     let window = Some(window);
-    Arrival { meeting, role: Role::Core, place: None, gathering: None, window, is_here: false, has_host: false }
+    let (place, gathering, is_over) = (None, None, false);
+    Arrival { meeting, role: Role::Core, place, gathering, window, is_over, is_here: false, has_host: false }
 }
 
 #[test]
@@ -104,6 +105,8 @@ fn outside_its_window_a_meeting_is_open_to_hosts_and_where_a_host_is() {
     let (meeting, window) = (meeting(Lobby::Nobody), open());
     let arrival = Arrival { window: None, ..arrival(&meeting, &window) };
     assert_eq!(decide(&arrival, start()), Decision::Refuse(Refusal::NotOpen));
+    assert_eq!(decide(&Arrival { is_over: true, ..arrival }, start()), Decision::Refuse(Refusal::Ended));
+    let arrival = Arrival { is_over: true, ..arrival };
     assert_eq!(decide(&Arrival { role: Role::Chair, ..arrival }, start()), Decision::Enter);
     assert_eq!(decide(&Arrival { has_host: true, ..arrival }, start()), Decision::Enter);
     assert_eq!(decide(&Arrival { is_here: true, ..arrival }, start()), Decision::Enter);

@@ -62,10 +62,18 @@ export async function startServer({ mediaAddress = '127.0.0.1', httpAddress = '1
       const asked = scopes.flatMap((scope) => ['--scope', scope]);
       const { stdout } = await promisify(execFile)(BINARY, ['api-key', 'create', '--config', file, '--name', 'browsers', ...asked], { env });
       return async (method, path, body) => {
-        const headers = { authorization: `Bearer ${stdout.trim()}`, 'content-type': 'application/json' };
+        // Whatever is changed is changed as it is now.
+        const version = ['PUT', 'PATCH', 'DELETE'].includes(method) ? { 'if-match': '*' } : {};
+        const headers = { authorization: `Bearer ${stdout.trim()}`, 'content-type': 'application/json', ...version };
         const answer = await fetch(`${origin}/api/v1/${path}`, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
         return [answer.status, answer.status === 204 ? undefined : await answer.json()];
       };
+    },
+    /** A new account's password. */
+    account: async (login, name) => {
+      const account = ['--login', login, '--name', name, '--role', 'member'];
+      const { stdout } = await promisify(execFile)(BINARY, ['user', 'create', '--config', file, ...account], { env });
+      return stdout.trim();
     },
     /** The address that joins at once as `identity`. */
     link: (room, identity, options = {}, grants = {}) => {

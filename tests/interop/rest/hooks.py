@@ -239,6 +239,8 @@ def _type(case, operation):
         case.body = typist.types()
     if operation == "change_password":
         case.body = {"current_password": visitors[0].typed["password"], "new_password": "three blue horses"}
+    if operation == "return_to_lobby":
+        case.body = {"link_secret": objects.sent_to_lobby()}
     if operation == "create_user" and "login" in case.body:
         case.body = {**case.body, "login": f"made-{chance.getrandbits(64):x}"}
 

@@ -79,6 +79,14 @@ def at_the_door():
     return made, invited, ticket
 
 
+def sent_to_lobby():
+    """The link of somebody whom a host has sent to the door, and who has not come to it."""
+    made = under_way()
+    invited, link = invitation(made)
+    _ask("POST", f"/api/v1/meetings/{made}/participants/{invited}/to-lobby", {})
+    return link
+
+
 def admitted():
     """The ticket of somebody who waits no longer: what they listen to ends by itself."""
     made, invited, ticket = at_the_door()

@@ -15,7 +15,12 @@ describe('refused tokens', () => {
     ['requested room does not exist', 'room-ended'],
     ['This meeting is locked. Ask the host to let you in.', 'locked'],
     ['This meeting was cancelled.', 'cancelled'],
-    ['This meeting is not open yet. Come back from 30 minutes before it starts.', 'token-early'],
+    ['This meeting is not open yet. Come back from 30 minutes before it starts.', 'not-open'],
+    ['This meeting has ended.', 'room-ended'],
+    ['The host did not let you in.', 'denied'],
+    ['A host has to let you in. Use your link again.', 'must-wait'],
+    ['The host has removed you from this meeting.', 'removed'],
+    ['This meeting needs an invitation. Ask the host for a link.', 'token-missing'],
     ['invalid signature', 'token-invalid'],
     ['', 'token-invalid'],
   ])('%s -> %s', (message, failure) => {

@@ -6,6 +6,7 @@ export type Failure =
   | 'room-full'
   | 'token-expired'
   | 'token-early'
+  | 'not-open'
   | 'token-invalid'
   | 'token-missing'
   | 'room-invalid'
@@ -14,6 +15,8 @@ export type Failure =
   | 'no-media'
   | 'connection-lost'
   | 'removed'
+  | 'must-wait'
+  | 'wait-over'
   | 'duplicate'
   | 'room-ended'
   | 'locked'
@@ -39,8 +42,9 @@ export class JoinRefused extends Error {
 const BY_CODE: Partial<Record<string, Failure>> = {
   link_invalid: 'token-invalid',
   link_expired: 'token-expired',
-  ticket_invalid: 'token-invalid',
-  meeting_not_open: 'token-early',
+  ticket_invalid: 'wait-over',
+  not_waiting: 'wait-over',
+  meeting_not_open: 'not-open',
   meeting_locked: 'locked',
   meeting_ended: 'room-ended',
   meeting_cancelled: 'cancelled',
@@ -108,8 +112,12 @@ export function failureOfRefusal(message: string): Failure {
   if (/expired/.test(text)) return 'token-expired';
   if (/\blocked\b/.test(text)) return 'locked';
   if (/\bcancelled\b/.test(text)) return 'cancelled';
-  if (/not open/.test(text)) return 'token-early';
-  if (/room does not exist|room (has )?(ended|closed)/.test(text)) return 'room-ended';
+  if (/not open/.test(text)) return 'not-open';
+  if (/room does not exist|(room|meeting) (has )?(ended|closed)/.test(text)) return 'room-ended';
+  if (/did not let you in/.test(text)) return 'denied';
+  if (/has to let you in/.test(text)) return 'must-wait';
+  if (/has removed you/.test(text)) return 'removed';
+  if (/needs an invitation/.test(text)) return 'token-missing';
   return 'token-invalid';
 }
 

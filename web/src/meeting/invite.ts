@@ -16,16 +16,22 @@ export interface Answer {
   body: unknown;
 }
 
+/** Whoever is signed in comes as who they are; the server takes a session's word from a page of its own only, which says so. */
+const OWN_PAGE = { 'consilium-request': '1' };
+
 export function post(path: string, body: object): Promise<Answer> {
   return ask(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
 }
 
+type Asked = Omit<RequestInit, 'headers'> & { headers: Record<string, string> };
+
 /** The answer of a request that was granted; what was refused is thrown. */
-export async function ask(path: string, request: RequestInit): Promise<Answer> {
+export async function ask(path: string, request: Asked): Promise<Answer> {
   let answer: Response;
   try {
     const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
-    answer = await fetch(path, { ...request, credentials: 'omit', cache: 'no-store', signal });
+    const headers = { ...request.headers, ...OWN_PAGE };
+    answer = await fetch(path, { ...request, headers, credentials: 'same-origin', cache: 'no-store', signal });
   } catch {
     throw new JoinRefused('no-connection');
   }

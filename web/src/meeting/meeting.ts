@@ -5,7 +5,7 @@
 import {
   ConnectionError,
   ConnectionQuality,
-  type DisconnectReason,
+  DisconnectReason,
   type LocalAudioTrack,
   type LocalVideoTrack,
   type Participant,
@@ -24,7 +24,7 @@ import { createStore, type Store } from '../store';
 import { Encryption, Failures } from './encryption';
 import { type Failure, failureOfConnect, failureOfDisconnect, JoinRefused } from './failure';
 import { requestToken } from './invite';
-import { enterByLink } from './lobby';
+import { enterAgain, enterByLink, type News } from './lobby';
 import { ANSWER_WITHIN_MS, Patience } from './reconnect';
 import { announce, BEFORE, type MeetingState, nameOf, type Notice, readAbilities, readPeople, type Said } from './state';
 
@@ -92,16 +92,22 @@ export class Meeting {
       microphone?.stop();
       return;
     }
+    await this.enter(request, (knock) => this.tokenFor(request, knock));
+  }
+
+  /** Through the door, once there is a token. `way` gets one, and may take its time. */
+  private async enter(request: JoinRequest, way: (knock: AbortSignal) => Promise<string>): Promise<void> {
     this.store.set({ ...BEFORE, phase: 'connecting' });
     const room = new Room(this.roomOptions());
     this.current = room;
+    this.knock = new AbortController();
     let established = false;
     room.once(RoomEvent.SignalConnected, () => {
       established = true;
     });
-    this.listen(room);
+    this.listen(room, request);
     try {
-      const token = await this.tokenFor(request);
+      const token = await way(this.knock.signal);
       if (this.current !== room) return;
       await this.encryption?.enable(room);
       await room.connect(this.origin.replace(/^http/, 'ws'), token, { websocketTimeout: ANSWER_WITHIN_MS });
@@ -118,13 +124,35 @@ export class Meeting {
     await this.publishPrepared(room);
   }
 
-  private async tokenFor({ room, name, token, link }: JoinRequest): Promise<string> {
+  private async tokenFor({ room, name, token, link }: JoinRequest, knock: AbortSignal): Promise<string> {
     if (token !== undefined) return token;
     if (link === undefined) return requestToken(room, name);
-    this.knock = new AbortController();
-    const found = await enterByLink(link, this.knock.signal, () => this.store.set({ phase: 'waiting' }));
-    if (!this.knock.signal.aborted) this.store.set({ phase: 'connecting' });
+    const found = await enterByLink(link, knock, (news) => this.hearOfDoor(news, knock));
+    if (!knock.aborted) this.store.set({ phase: 'connecting' });
     return found;
+  }
+
+  /**
+   * A host has sent us out, for good or back to the lobby: the protocol has one reason for both, and the server knows which.
+   * While we wait there, camera and microphone are off.
+   */
+  private async sentOut(request: JoinRequest, link: string): Promise<void> {
+    await this.enter(request, async (knock) => {
+      const token = await enterAgain(link, knock, (news) => this.hearOfDoor(news, knock));
+      if (!knock.aborted) {
+        this.store.set({ phase: 'connecting' });
+        // What was on before is on again.
+        void this.media.start();
+      }
+      return token;
+    });
+  }
+
+  private hearOfDoor({ title, wait }: News, knock: AbortSignal): void {
+    // Whoever has stopped waiting is elsewhere by now.
+    if (knock.aborted) return;
+    if (title !== undefined) this.store.set({ title });
+    if (wait !== undefined && wait !== this.store.get().wait) this.store.set({ phase: 'waiting', wait });
   }
 
   async leave(): Promise<void> {
@@ -248,7 +276,7 @@ export class Meeting {
     this.read(room);
   }
 
-  private listen(room: Room): void {
+  private listen(room: Room, request: JoinRequest): void {
     for (const event of CHANGES) room.on(event, () => this.read(room));
     const whenJoined = (said: Said) => {
       if (this.store.get().phase === 'joined') this.say(said);
@@ -277,7 +305,9 @@ export class Meeting {
     room.on(RoomEvent.AudioPlaybackStatusChanged, () => this.store.set({ soundBlocked: !room.canPlaybackAudio }));
     room.on(RoomEvent.Disconnected, (reason?: DisconnectReason) => {
       // A join that fails reports itself, with more detail, through `connect`.
-      if (this.current === room && this.store.get().phase === 'joined') void this.end(room, failureOfDisconnect(reason));
+      if (this.current !== room || this.store.get().phase !== 'joined') return;
+      if (reason === DisconnectReason.PARTICIPANT_REMOVED && request.link !== undefined) void this.sentOut(request, request.link);
+      else void this.end(room, failureOfDisconnect(reason));
     });
   }
 

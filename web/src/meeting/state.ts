@@ -3,6 +3,7 @@ import { ConnectionQuality, Track } from 'livekit-client';
 import type { LocalParticipant, Participant, RemoteParticipant, Room, TrackPublication } from 'livekit-client';
 import type { DeviceProblem } from '../devices/problem';
 import type { Failure } from './failure';
+import type { Wait } from './lobby';
 
 export type MediaTrack = Track;
 
@@ -37,6 +38,10 @@ export type Ability = 'microphone' | 'camera' | 'screen';
 
 export interface MeetingState {
   phase: 'idle' | 'connecting' | 'waiting' | 'joined' | 'ended';
+  /** Of a scheduled meeting, once the server has told it. */
+  title: string | undefined;
+  /** In the lobby. */
+  wait: Wait | undefined;
   failure: Failure | undefined;
   /** What a host said about it. */
   words: string | undefined;
@@ -52,6 +57,8 @@ export interface MeetingState {
 
 export const BEFORE: MeetingState = {
   phase: 'idle',
+  title: undefined,
+  wait: undefined,
   failure: undefined,
   words: undefined,
   link: 'up',

@@ -1,4 +1,4 @@
-/** Puts the room's address on the clipboard. The address never holds an invitation: it is taken out on arrival. */
+/** Puts the room's address on the clipboard, where that is all that others need: an invitation is nobody else's. */
 import { useState } from 'react';
 import { t } from '../i18n';
 import { LinkIcon } from './icons';
@@ -12,9 +12,13 @@ export function CopyLink() {
     );
   };
   return (
-    <button type="button" className="copy" onClick={copy}>
-      <LinkIcon />
-      <span role="status">{t(copied ? 'meeting.copied' : 'meeting.copy')}</span>
-    </button>
+    <>
+      <button type="button" className="copy" onClick={copy}>
+        <LinkIcon />
+        {t('meeting.copy')}
+      </button>
+      {/* Beside the button: what changes in it is not announced, and a name that changes is not found again. */}
+      <span role="status">{copied ? t('meeting.copied') : ''}</span>
+    </>
   );
 }

@@ -4,11 +4,17 @@ import type { Failure } from '../meeting/failure';
 import { Layout, Title } from './Layout';
 
 /** Trying again cannot help with these. */
-const FINAL: ReadonlySet<Failure> = new Set(['token-expired', 'token-invalid', 'token-missing', 'room-invalid', 'unsupported', 'removed', 'room-ended', 'cancelled']);
+const FINAL: ReadonlySet<Failure> = new Set(['token-expired', 'token-invalid', 'token-missing', 'room-invalid', 'unsupported', 'removed', 'cancelled']);
 /** We were inside before: the way back is called rejoining. */
 const AFTER: ReadonlySet<Failure> = new Set(['left', 'connection-lost', 'duplicate', 'server-stopped']);
 
-export function EndPage({ failure, words, onRejoin }: { failure: Failure; words: string | undefined; onRejoin: () => void }) {
+interface Props {
+  failure: Failure;
+  words?: string | undefined;
+  onRejoin?: () => void;
+}
+
+export function EndPage({ failure, words, onRejoin }: Props) {
   const title = t(`end.${failure}.title`);
   return (
     <Layout title={title}>
@@ -17,7 +23,7 @@ export function EndPage({ failure, words, onRejoin }: { failure: Failure; words:
         <p className="nhsuk-lede-text">{t(`end.${failure}`)}</p>
         {words !== undefined && <p>{t('end.words', { words })}</p>}
         <div className="nhsuk-button-group">
-          {!FINAL.has(failure) && (
+          {onRejoin !== undefined && !FINAL.has(failure) && (
             <button type="button" className="nhsuk-button" onClick={onRejoin}>
               {t(AFTER.has(failure) ? 'end.rejoin' : 'end.retry')}
             </button>

@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from 'react';
 import type { Media } from '../devices/media';
 import { t } from '../i18n';
 import type { Meeting } from '../meeting/meeting';
+import { isScheduled } from '../routes';
 import { Announcer } from './Announcer';
 import { CopyLink } from './CopyLink';
 import { Notices } from './Notices';
@@ -17,21 +18,23 @@ import { useStore } from './useStore';
 
 interface Props {
   room: string;
+  isShareable: boolean;
   meeting: Meeting;
   media: Media;
 }
 
-export function MeetingPage({ room, meeting, media }: Props) {
+export function MeetingPage({ room, isShareable, meeting, media }: Props) {
   const state = useStore(meeting.store);
   const [peopleShown, setPeopleShown] = useState(false);
   const [settingsShown, setSettingsShown] = useState(false);
   const [shortcuts, setShortcuts] = useShortcutsEnabled();
-  const title = t('meeting.title', { room });
+  // Browsers keep what pages are called, and show it to whoever chooses a window to share: a title stays on the page.
+  const page = isScheduled(room) ? t('meeting.untitled') : t('meeting.title', { room });
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
-    document.title = t('app.title', { page: title });
+    document.title = t('app.title', { page });
     heading.current?.focus();
-  }, [title]);
+  }, [page]);
 
   const me = state.people.find((person) => person.local);
   const showPeople = (shown: boolean) => {
@@ -50,7 +53,7 @@ export function MeetingPage({ room, meeting, media }: Props) {
     <div className="meeting">
       <header className="meeting__head">
         <h1 className="meeting__title" ref={heading} tabIndex={-1}>
-          {title}
+          {state.title ?? page}
         </h1>
       </header>
       <Notices state={state} onHear={() => void meeting.hear()} onDismiss={() => meeting.dismissNotice()} />
@@ -58,7 +61,7 @@ export function MeetingPage({ room, meeting, media }: Props) {
         <div className="meeting__stage">
           {state.people.length === 1 && (
             <p className="alone">
-              {t('meeting.alone')} <CopyLink />
+              {t(isShareable ? 'meeting.alone' : 'meeting.alone.invited')} {isShareable && <CopyLink />}
             </p>
           )}
           <Stage people={state.people} />

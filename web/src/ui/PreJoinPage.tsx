@@ -3,6 +3,7 @@ import { type SyntheticEvent, useEffect, useState } from 'react';
 import type { ChoiceKind, DeviceKind, Media, MediaState } from '../devices/media';
 import { t } from '../i18n';
 import { NAME_LENGTH_MAX } from '../options';
+import { isScheduled } from '../routes';
 import { DeviceSelect } from './DeviceSelect';
 import { ErrorSummary } from './ErrorSummary';
 import { CameraIcon, CameraOffIcon, MicrophoneIcon, MicrophoneOffIcon } from './icons';
@@ -40,8 +41,8 @@ export function PreJoinPage({ room, name: initialName, naming, media, onJoin }: 
     <Layout title={t('prejoin.title')} wide>
       {wrong && <ErrorSummary key={missing} text={t('prejoin.name.error')} target="name" />}
       <Title>
-        {/* The room of an invitation is named for programs. */}
-        {naming !== 'by-link' && <span className="nhsuk-caption-l">{t('prejoin.room', { room })}</span>}
+        {/* The room of a scheduled meeting is named for programs. */}
+        {!isScheduled(room) && <span className="nhsuk-caption-l">{t('prejoin.room', { room })}</span>}
         {t('prejoin.title')}
       </Title>
       <div className="prejoin">
