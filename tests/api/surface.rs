@@ -241,6 +241,14 @@ async fn probes_answer_and_the_metrics_are_well_formed() {
     ] {
         assert!(families.contains_key(expected), "{expected} is missing");
     }
+    let alerts = include_str!("../../deploy/alerts.yml");
+    let rules: Vec<&str> = alerts.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).collect();
+    assert_eq!(rules.len(), alerts.matches("- alert: ").count(), "a rule in one line each");
+    for rule in rules {
+        let words = rule.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let named: Vec<&str> = words.filter(|word| word.starts_with("consilium_")).collect();
+        assert!(!named.is_empty() && named.iter().all(|name| families.contains_key(*name)), "{rule}");
+    }
     assert!(!server.http(&Request::get("/metrics")).await.text().contains("consilium_rooms"));
     server.stop().await;
 }

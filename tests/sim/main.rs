@@ -8,6 +8,7 @@
 //! oracle     what must hold, and a proof for each that it can fail
 //! limits     links that become narrow: layers follow, nobody else pays
 //! slow       receivers whose line carries less than what browsers send
+//! switches   layers that change while packets of the publisher are lost
 //! freezes    a long line with losses and jitter: pictures go on
 //! estimator  sender-side estimators on one bottleneck, compared in a table
 //! ```
@@ -24,6 +25,7 @@ mod media;
 mod oracle;
 mod scenario;
 mod slow;
+mod switches;
 mod world;
 
 use consilium_media_core::control::Event;

@@ -15,9 +15,13 @@ use std::time::{Duration, Instant};
 
 /// What is believed of a path before anything is known of it: a camera's middle layer.
 const START_BPS: f64 = 500_000.0;
-/// Required of a path that stays as it is.
+/// Required of a path once it stays as it is: of the median run, and of each.
 const UTILISATION_MIN: f64 = 0.85;
 const QUEUE_P95_MAX: Duration = Duration::from_millis(100);
+/// Chance in the lossy rows makes one run in fifty use less.
+const UTILISATION_WORST: f64 = 0.75;
+/// Of senders that are alike, as Jain's index: 0.8 is one with three quarters.
+const FAIRNESS_MIN: f64 = 0.8;
 
 /// Who decides how much is sent, from feedback about what was sent.
 pub(crate) trait SenderEstimator {
@@ -73,17 +77,21 @@ struct Case {
     change: Option<(Duration, u64)>,
     /// Senders that share it.
     senders: usize,
+    /// So soon the path's rate must be found.
+    convergence_max: Duration,
 }
 
 const LENGTH: Duration = Duration::from_secs(40);
 const CHANGE: Duration = Duration::from_secs(15);
+/// Pictures that differ in size, losses and jitter are others with each.
+const SEEDS: std::ops::RangeInclusive<u64> = 1..=10;
 
 fn steady(name: &'static str, rate_bps: u64) -> Case {
     // As deep as home routers are: 300 ms.
     let queue_bytes = (rate_bps * 3 / 80) as usize;
     let delay = Duration::from_millis(25);
     let parameters = LinkParameters { rate_bps: Some(rate_bps), queue_bytes, delay, ..LinkParameters::default() };
-    Case { name, parameters, change: None, senders: 1 }
+    Case { name, parameters, change: None, senders: 1, convergence_max: Duration::from_secs(3) }
 }
 
 fn cases() -> Vec<Case> {
@@ -92,21 +100,27 @@ fn cases() -> Vec<Case> {
         change(&mut case.parameters);
         case
     };
+    let changes = |case: Case, rate_bps, seconds| Case {
+        change: Some((CHANGE, rate_bps)),
+        convergence_max: Duration::from_secs(seconds),
+        ..case
+    };
     vec![
         steady("steady 300 kbit/s", 300_000),
         steady("steady 1 Mbit/s", 1_000_000),
         steady("steady 3 Mbit/s", 3_000_000),
-        Case { change: Some((CHANGE, 500_000)), ..steady("falls from 2 to 0.5 Mbit/s", 2_000_000) },
-        Case { change: Some((CHANGE, 2_000_000)), ..steady("rises from 0.5 to 2 Mbit/s", 500_000) },
+        // The queue that was made for 2 Mbit/s holds 1.2 s of what is left.
+        changes(steady("falls from 2 to 0.5 Mbit/s", 2_000_000), 500_000, 4),
+        changes(steady("rises from 0.5 to 2 Mbit/s", 500_000), 2_000_000, 6),
         with(steady("1 Mbit/s, 2% loss", 1_000_000), |link| link.loss = Loss::Random(0.02)),
         with(steady("1 Mbit/s, jitter 20 ms", 1_000_000), |link| link.jitter = Duration::from_millis(20)),
         Case { senders: 2, ..steady("two share 2 Mbit/s", 2_000_000) },
     ]
 }
 
-fn run(case: &Case, make: &dyn Fn() -> Box<dyn SenderEstimator>) -> Outcome {
+fn run(case: &Case, seed: u64, make: &dyn Fn() -> Box<dyn SenderEstimator>) -> Outcome {
     let senders = (0..case.senders).map(|_| make()).collect();
-    let mut path = Path::new(&case.parameters, senders, 1);
+    let mut path = Path::new(&case.parameters, senders, seed);
     match case.change {
         None => path.run(LENGTH),
         Some((at, rate_bps)) => {
@@ -118,19 +132,34 @@ fn run(case: &Case, make: &dyn Fn() -> Box<dyn SenderEstimator>) -> Outcome {
     path.outcome()
 }
 
-fn seconds(duration: Option<Duration>) -> String {
-    duration.map_or_else(|| "never".to_owned(), |duration| format!("{:.1} s", duration.as_secs_f64()))
+/// The median of what was measured, and the worst.
+fn spread<T: PartialOrd + Copy>(outcomes: &[Outcome], of: impl Fn(&Outcome) -> T, is_best_low: bool) -> (T, T) {
+    let mut values: Vec<T> = outcomes.iter().map(of).collect();
+    values.sort_by(|a, b| a.partial_cmp(b).expect("all are numbers"));
+    let worst = if is_best_low { values[values.len() - 1] } else { values[0] };
+    (values[values.len() / 2], worst)
 }
 
-fn row(name: &str, estimator: &str, outcome: &Outcome) -> String {
-    format!(
-        "| {name} | {estimator} | {} | {:.0}% | {} ms | {:.1}% | {:.2} |",
-        seconds(outcome.convergence),
-        outcome.utilisation * 100.0,
-        outcome.queue_p95.as_millis(),
-        outcome.lost * 100.0,
-        outcome.fairness,
-    )
+/// A path that was never found took longer than any run.
+fn convergence(outcome: &Outcome) -> Duration {
+    outcome.convergence.unwrap_or(Duration::MAX)
+}
+
+fn seconds(duration: Duration) -> String {
+    if duration == Duration::MAX { "never".to_owned() } else { format!("{:.1} s", duration.as_secs_f64()) }
+}
+
+fn row(name: &str, estimator: &str, outcomes: &[Outcome]) -> String {
+    let (median, worst) = spread(outcomes, convergence, true);
+    let converges = format!("{} ({})", seconds(median), seconds(worst));
+    let (median, worst) = spread(outcomes, |outcome| outcome.utilisation * 100.0, false);
+    let used = format!("{median:.0}% ({worst:.0})");
+    let (median, worst) = spread(outcomes, |outcome| outcome.queue_p95.as_millis(), true);
+    let queue = format!("{median} ms ({worst})");
+    let (median, worst) = spread(outcomes, |outcome| outcome.lost * 100.0, true);
+    let lost = format!("{median:.1}% ({worst:.1})");
+    let (median, worst) = spread(outcomes, |outcome| outcome.fairness, false);
+    format!("| {name} | {estimator} | {converges} | {used} | {queue} | {lost} | {median:.2} ({worst:.2}) |")
 }
 
 type Make = fn() -> Box<dyn SenderEstimator>;
@@ -142,26 +171,32 @@ const REQUIRED_OF: &[&str] = &["consilium"];
 
 #[test]
 fn the_table_of_estimators() {
+    println!("Medians of {} runs, and the worst of them.", SEEDS.count());
     println!("| path | estimator | converges | used | queue p95 | lost | fairness |\n|---|---|---|---|---|---|---|");
     for case in cases() {
         for make in ESTIMATORS {
             let name = make().name();
-            let outcome = run(&case, &|| make());
-            println!("{}", row(case.name, name, &outcome));
-            if REQUIRED_OF.contains(&name) && case.name.starts_with("steady") {
-                assert!(meets(&outcome), "{}", row(case.name, name, &outcome));
-            }
+            let outcomes: Vec<Outcome> = SEEDS.map(|seed| run(&case, seed, &|| make())).collect();
+            let row = row(case.name, name, &outcomes);
+            println!("{row}");
+            assert!(!REQUIRED_OF.contains(&name) || meets(&outcomes, case.convergence_max), "{row}");
         }
     }
 }
 
-fn meets(outcome: &Outcome) -> bool {
-    outcome.convergence.is_some() && outcome.utilisation > UTILISATION_MIN && outcome.queue_p95 < QUEUE_P95_MAX
+fn meets(outcomes: &[Outcome], convergence_max: Duration) -> bool {
+    let used = spread(outcomes, |outcome| outcome.utilisation, false);
+    let worst = |outcome: &Outcome| {
+        convergence(outcome) <= convergence_max && outcome.queue_p95 < QUEUE_P95_MAX && outcome.fairness >= FAIRNESS_MIN
+    };
+    used.0 > UTILISATION_MIN && used.1 > UTILISATION_WORST && outcomes.iter().all(worst)
 }
 
 #[test]
 fn what_is_measured_tells_good_from_bad() {
-    let constant = |bps| run(&steady("", 1_000_000), &|| Box::new(Constant { bps, next: 0 }));
+    let case = steady("", 1_000_000);
+    let constant = |bps| run(&case, 1, &|| Box::new(Constant { bps, next: 0 }));
+    let meets = |outcome: &Outcome| meets(std::slice::from_ref(outcome), case.convergence_max);
     let good = constant(900_000.0);
     assert!(meets(&good), "{good:?}");
     assert!(good.convergence.unwrap() < Duration::from_secs(2) && (0.88..0.92).contains(&good.utilisation), "{good:?}");

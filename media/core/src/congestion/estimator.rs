@@ -4,6 +4,7 @@ use super::clock::{ArrivalClock, CLOCK_DEVIATION_TICKS, Clock, TICK_US};
 use super::delay::QueueMeter;
 use super::loss::{Circumstances, LossControl, LossMeter};
 use super::meter::RateMeter;
+use super::pacer::{self, PACE_FACTOR};
 use super::plateau::Plateau;
 use super::probe::Prober;
 use super::rate::{RateControl, Seen};
@@ -43,6 +44,8 @@ pub(super) struct Estimator {
     /// A queue was seen by the last feedback, and since the last window of losses.
     pub(super) is_busy: bool,
     was_busy: bool,
+    /// How fast video leaves, as a multiple of the estimate.
+    pub(super) pace_factor: f64,
 }
 
 impl Estimator {
@@ -65,6 +68,7 @@ impl Estimator {
             response_us: None,
             is_busy: false,
             was_busy: false,
+            pace_factor: PACE_FACTOR,
         }
     }
 
@@ -183,6 +187,7 @@ impl Estimator {
             self.rate.absolve(bps);
             return;
         }
+        self.pace_factor = pacer::factor(seen.excess_us());
         self.is_busy = seen.is_busy();
         self.was_busy |= self.is_busy;
         if self.rate.update(&seen) {

@@ -35,7 +35,6 @@ pub use uplink::{LOOK_INTERVAL, Uplink};
 
 use crate::wire::transport_cc::Statuses;
 use estimator::Estimator;
-use pacer::PACE_FACTOR;
 use std::time::{Duration, Instant};
 
 /// What a path is believed to carry before it is known. A camera's middle layer; a probe follows at once.
@@ -145,7 +144,7 @@ impl Bandwidth {
     /// At which rate video is to leave, in bit/s; `None` for a path that was not seen to be full of late.
     pub fn pace_bps(&self, now: Instant) -> Option<u64> {
         let estimator = self.estimator.as_ref()?;
-        estimator.rate.is_limited(estimator.at_us(now)).then_some((estimator.rate.bps * PACE_FACTOR) as u64)
+        estimator.rate.is_limited(estimator.at_us(now)).then_some((estimator.rate.bps * estimator.pace_factor) as u64)
     }
 
     /// Feedback comes, and neither it nor anybody else said of late that the path is full.

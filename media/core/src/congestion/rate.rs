@@ -32,6 +32,11 @@ const ACKED_FACTOR: f64 = 1.5;
 const ACKED_MARGIN_BPS: f64 = 10_000.0;
 /// So far around the rate at which a queue last stood, the rise is additive.
 const NEAR: std::ops::Range<f64> = 0.6..1.2;
+/// Of what a probe found beyond the estimate, so much is believed where a queue stood within [`LIMITED_US`]: for its short time
+/// a probe takes from whoever else is on the path, or falls between two of their pictures, and finds more than there is to
+/// have. Measured in 40 runs of two on one bottleneck: with all of it believed, the queue's 95th percentile was 100 ms in the
+/// median and 184 ms at most; so it is 52 and 79 ms.
+const PROBE_SHARE: f64 = 0.5;
 /// For so long a path that was full counts as limited: probes come more often.
 const LIMITED_US: u64 = 30_000_000;
 /// After that for so long the estimate is what is left while a queue drains, and rises again.
@@ -67,6 +72,11 @@ impl Seen {
     /// A queue stands, and grows or stays.
     pub(super) fn is_congested(&self) -> bool {
         self.is_queued() && self.queue.is_some_and(|queue| !queue.is_draining)
+    }
+
+    /// How much of the queue is beyond what is tolerated.
+    pub(super) fn excess_us(&self) -> f64 {
+        self.queue.map_or(0.0, |queue| (queue.delay_us as f64 - self.queue_us_max()).max(0.0))
     }
 
     /// No time to send more.
@@ -174,12 +184,14 @@ impl RateControl {
 
     /// A probe arrived at `bps`; `is_full` when the path did not carry more.
     pub(super) fn probed(&mut self, now_us: u64, bps: f64, is_full: bool) {
+        let has_stood = self.decreased_us.is_some_and(|at| now_us < at + LIMITED_US);
+        let share = if has_stood { PROBE_SHARE } else { 1.0 };
         if is_full {
             self.note_full(now_us);
         }
         if bps > self.bps {
             self.ceiling_bps = is_full.then_some(bps);
-            self.set(bps);
+            self.set(self.bps + (bps - self.bps) * share);
         }
     }
 

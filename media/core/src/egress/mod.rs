@@ -4,6 +4,7 @@ pub mod allocation;
 pub mod held;
 pub mod history;
 pub mod ladder;
+pub mod layers;
 pub mod packet;
 pub mod patience;
 pub mod playout;

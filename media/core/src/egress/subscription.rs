@@ -2,6 +2,7 @@
 
 use crate::drops::DropReason;
 use crate::egress::history::{History, Sent};
+use crate::egress::layers::Layers;
 use crate::egress::packet::PacketInfo;
 use crate::egress::patience::Patience;
 use crate::egress::playout::Playout;
@@ -56,14 +57,12 @@ pub struct Subscription {
     kind: MediaKind,
     rewriter: Rewriter,
     rtx_next: ExtSeqNo,
-    /// The layers forwarded now of a stream that has several; they may rise only where the encoder allows it.
-    layers: LayerLimit,
+    /// Those that are forwarded of a stream that has several.
+    layers: Layers,
     /// The highest temporal layer within `frames_per_second`, as the stream was measured last.
     temporal_max: u8,
     /// The highest temporal layer that leaves while much waits before the path.
     pub temporal_held: u8,
-    /// Those before, newest first, each with the time of the picture from which on it no longer held.
-    layers_before: [Option<(RtpTime, LayerLimit)>; LAYER_CHANGES],
     /// The picture that was left out last.
     skipped_picture: Option<u16>,
     /// The mapping used last: packets of a track rarely change their payload type.
@@ -75,9 +74,6 @@ pub struct Subscription {
     payload_index: Box<[u8; 128]>,
     extension_ids: [u8; EXTENSIONS],
 }
-
-/// Changes of layers that are remembered for packets that come late: layers change a few times a second at most.
-const LAYER_CHANGES: usize = 4;
 
 /// How one packet leaves.
 #[derive(Clone, Copy)]
@@ -130,10 +126,9 @@ impl Subscription {
             kind: binding.kind,
             rewriter: Rewriter::new(ExtSeqNo::new(u64::from(first_seq))),
             rtx_next: ExtSeqNo::new(u64::from(first_rtx_seq)),
-            layers: LayerLimit::ALL,
+            layers: Layers::default(),
             temporal_max: u8::MAX,
             temporal_held: u8::MAX,
-            layers_before: [None; LAYER_CHANGES],
             skipped_picture: None,
             recent: None,
             payloads: Vec::new(),
@@ -227,6 +222,13 @@ impl Subscription {
         self.current = None;
         self.given_up = false;
         self.history.forget();
+        self.layers.forget();
+    }
+
+    /// The numbers and times of the stream mean something else now: nothing of it can be sent again.
+    pub fn forget_stream(&mut self, stream: usize) {
+        self.history.forget_stream(stream);
+        self.layers.forget_stream(stream);
     }
 
     /// Chooses the encoding anew. `true` when a keyframe of the target is needed.
@@ -279,7 +281,7 @@ impl Subscription {
     fn waits_for_larger_picture(&self, track: &Track) -> bool {
         let [stream] = track.streams.as_slice() else { return false };
         let wanted = self.wanted().map_or(0, |wanted| wanted.spatial.min(stream.rates.highest().0));
-        self.current.is_some() && wanted > self.layers.spatial
+        self.current.is_some() && wanted > self.layers.now().spatial
     }
 
     /// As which payload type and SSRC packets are sent again. Without, they leave under their own number, and must then be
@@ -333,7 +335,7 @@ impl Subscription {
         if packet.keyframe {
             self.keyframe_time = Some(packet.timestamp);
         }
-        let blank = self.leaves_out(packet, wanted);
+        let blank = self.layers.follow(packet, wanted);
         if blank && packet.is_newest {
             self.skip(packet);
         }
@@ -355,7 +357,7 @@ impl Subscription {
 
     /// Set on the last packet of a picture: that of the largest size that is forwarded.
     fn marker(&self, packet: &PacketInfo) -> bool {
-        packet.marker || packet.end_of_frame && packet.spatial_id == Some(self.layers.spatial)
+        packet.marker || packet.end_of_frame && packet.spatial_id == Some(self.layers.now().spatial)
     }
 
     /// Begins to forward the packet's encoding, if it is the one wanted and can be decoded from here.
@@ -384,45 +386,15 @@ impl Subscription {
             picture: packet.picture,
             clock_rate: track.clock_rate(),
         };
+        let last = self.rewriter.last_time().zip(self.rewriter.newest());
+        let last = last.map(|(time, shift)| time.wrapping_add(shift.time.wrapping_neg()));
         self.rewriter.take_over(now, &source);
         self.current = Some(packet.stream);
         self.given_up = false;
         self.begin_run(packet.stream);
-        self.layers = wanted;
-        self.layers_before = [None; LAYER_CHANGES];
+        self.layers.begin(packet.stream, wanted, last);
         self.skipped_picture = None;
         Ok(())
-    }
-
-    /// Whether the packet belongs to a picture above the wanted temporal layer, or to a size above the wanted spatial one.
-    fn leaves_out(&mut self, packet: &PacketInfo, wanted: LayerLimit) -> bool {
-        if packet.temporal_id.is_none() && packet.spatial_id.is_none() {
-            return false;
-        }
-        let before = self.layers;
-        if packet.start_of_picture && packet.is_newest {
-            if wanted.temporal < self.layers.temporal || packet.switching_up {
-                self.layers.temporal = wanted.temporal;
-            }
-            if wanted.spatial < self.layers.spatial || packet.keyframe {
-                self.layers.spatial = wanted.spatial;
-            }
-        }
-        if before != self.layers {
-            self.layers_before.rotate_right(1);
-            self.layers_before[0] = Some((packet.timestamp, before));
-        }
-        self.is_left_out(packet)
-    }
-
-    /// Whether the packet's picture, or that size of it, was left out.
-    fn is_left_out(&self, packet: &PacketInfo) -> bool {
-        // What comes late shares the fate of its picture.
-        let earlier = self.layers_before.iter().map_while(|change| *change);
-        let held = earlier.take_while(|(until, _)| packet.timestamp.since(*until) < 0).last();
-        let layers = held.map_or(self.layers, |(_, layers)| layers);
-        packet.temporal_id.is_some_and(|temporal| temporal > layers.temporal)
-            || packet.spatial_id.is_some_and(|spatial| spatial > layers.spatial)
     }
 
     /// Closes the gap that a packet leaves which is not forwarded. Of one that came late, the gap is behind others already.
@@ -468,7 +440,7 @@ impl Subscription {
         let timestamp = packet.timestamp.wrapping_add(sent.shift.time);
         let has_rtx = self.sends_again_as(mapping).is_some();
         // What only filled a place does so again: a part of a picture that was left out is none to wait for the rest of.
-        let blank = has_rtx && self.is_left_out(packet);
+        let blank = has_rtx && self.layers.left_out(packet);
         let marker = !blank && self.marker(packet);
         // Under its own number it must be what it was to the bit, and the marker depends on the layers of that moment.
         let certain = packet.spatial_id.is_none() || !packet.end_of_frame || packet.marker;

@@ -82,7 +82,7 @@ impl Worker {
             for key in &track.subscriptions {
                 let Some(subscription) = self.subscriptions.get_mut(*key) else { continue };
                 // A number in its history would find a packet of the new SSRC.
-                subscription.history.forget_stream(target.stream);
+                subscription.forget_stream(target.stream);
                 if subscription.current == Some(target.stream) {
                     subscription.detach();
                 }

@@ -132,3 +132,37 @@ fn with_rtx_padding_in_a_place_that_is_asked_for_again_stays_padding() {
     assert_eq!(packet.ssrc(), Ssrc::new(OUT_RTX));
     assert_eq!(packet.payload(), place.get().to_be_bytes(), "the number that it repairs, and nothing more");
 }
+
+/// Picture `n` of temporal layer `layer` of the encoding `rid`, in one packet.
+fn send_encoding(scene: &mut Scene, rid: &str, n: u64, layer: u8) {
+    let mut payload = vp8(n as u16, n as u8, layer == 0, n as u8);
+    payload[5] = layer << 6 | 0x20;
+    let base = u32::from(rid.as_bytes()[0]);
+    let extensions: &[(u8, &[u8])] = &[(MID_ID, b"v"), (RID_ID, rid.as_bytes())];
+    let (seq, time) = (1_000 + n, base * 1_000_000 + n as u32 * FRAME_TICKS);
+    scene.send(0, &Rtp { payload_type: VP8, ssrc: base, seq, time, extensions, payload: &payload });
+}
+
+#[test]
+fn what_left_of_a_source_before_another_took_over_leaves_again_as_it_was() {
+    let mut scene = Scene::new();
+    scene.join();
+    scene.join();
+    scene.command(Command::SetReceive { peer: scene.peer(0), sections: vec![video(1, &["q", "h"])] });
+    subscribe(&mut scene, 1, 1, 1, send_parameters(OUT, Some(OUT_RTX), &[(VP8, true)]));
+    send_encoding(&mut scene, "q", 0, 0);
+    send_encoding(&mut scene, "h", 0, 0);
+    scene.take(1);
+    send_encoding(&mut scene, "h", 1, 1);
+    let got = scene.take(1);
+    let (place, payload) = (rtp(&got)[0].seq(), rtp(&got)[0].payload().to_vec());
+    let (subscription, limit) = (SubscriptionId::new(1), LayerLimit { spatial: 0, temporal: 0 });
+    scene.command(Command::SetSubscription { subscription, paused: false, limit, priority: 0 });
+    send_encoding(&mut scene, "q", 2, 0);
+    assert_eq!(rtp(&scene.take(1)).len(), 1, "it took over");
+    scene.pass(Duration::from_millis(30));
+    scene.out.clear();
+    nack(&mut scene, place);
+    let again = scene.take(1);
+    assert_eq!(rtp(&again)[0].payload(), [&place.get().to_be_bytes(), payload.as_slice()].concat());
+}
