@@ -101,7 +101,7 @@ impl KeyframeRequests {
         }
         let first = (self.answer() * REPEATED_AFTER).clamp(least, most);
         // Where nothing is known of answers, or this one takes longer than others, patience grows.
-        first.saturating_mul(1 << asked.repeated.min(u32::from(u8::BITS))).min(most)
+        first.saturating_mul(1 << asked.repeated.min(u8::BITS)).min(most)
     }
 
     /// How long answers take: the last one, or, where those before took longer, halfway between.
