@@ -44,3 +44,5 @@ pub const AUDIO_LEVEL_WINDOW: Duration = Duration::from_millis(200);
 pub const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
 /// Least time between two keyframe requests for one encoding: a keyframe costs the publisher several times a delta frame.
 pub const KEYFRAME_REQUEST_INTERVAL: Duration = Duration::from_millis(500);
+/// The same where keyframes take long to come: somebody who has just joined sees nothing until then.
+pub const KEYFRAME_REQUEST_INTERVAL_MAX: Duration = Duration::from_secs(2);

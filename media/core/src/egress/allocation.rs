@@ -26,6 +26,9 @@ const SETTLING_MARGIN_PERCENT: u64 = 70;
 /// The same where the path was not seen to be full of late: a rate that rises for a moment says nothing about the path, and the
 /// estimate follows what arrives.
 const FREE_MARGIN_PERCENT: u64 = 70;
+/// The same for a shared screen: what it takes rises manifold when another page is shown, and until the estimate has followed the
+/// path shows by a queue whether there is room.
+const FREE_DETAIL_MARGIN_PERCENT: u64 = 30;
 
 /// What could be forwarded of a track, and what it costs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,6 +64,9 @@ impl Candidate {
     fn cost(&self, rung: usize) -> u64 {
         let spatial = |rung: usize| self.rungs.get(rung).map(|rung| rung.layers.spatial);
         let percent = match self.current {
+            Some(current) if rung == current && self.is_free && self.content == Content::Detail => {
+                FREE_DETAIL_MARGIN_PERCENT
+            }
             Some(current) if rung == current && self.is_settling => SETTLING_MARGIN_PERCENT,
             Some(current)
                 if rung <= current && self.content == Content::Detail && spatial(rung) == spatial(current) =>
@@ -188,6 +194,17 @@ mod tests {
         assert_eq!([given(&screen, 160), given(&screen, 140)], [[Some(0)], [None]]);
         screen.current = None;
         assert_eq!([given(&screen, 540), given(&screen, 560)], [[None], [Some(0)]], "it begins where there is room");
+    }
+
+    #[test]
+    fn on_a_path_that_was_never_full_a_screen_keeps_its_size_while_the_estimate_follows() {
+        // Two pages that change at once, and the estimate of what they took before.
+        let screen = Candidate { content: Content::Detail, current: Some(1), ..candidate(0, &[300, 2_200]) };
+        let given = |screen: &Candidate| allocate(2_700_000, &[screen.clone(), screen.clone()]);
+        assert_eq!(given(&screen), [Some(1), Some(0)]);
+        for is_settling in [false, true] {
+            assert_eq!(given(&Candidate { is_free: true, is_settling, ..screen.clone() }), [Some(1), Some(1)]);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod clock;
+pub mod keyframes;
 pub mod level;
 pub mod loss;
 pub mod rate;

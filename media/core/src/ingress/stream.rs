@@ -4,10 +4,10 @@ use crate::codec::av1::TemplateLayers;
 use crate::ids::{ExtSeqNo, Rid, RtpTime, SeqNo, Ssrc};
 use crate::ingress::cache::{CacheLimits, PacketCache};
 use crate::ingress::clock::SenderReportMark;
+use crate::ingress::keyframes::KeyframeRequests;
 use crate::ingress::loss::{Gap, LossTracker, RepairLimits, Source};
 use crate::ingress::rate::LayerRates;
 use crate::ingress::reception::Reception;
-use crate::limits::KEYFRAME_REQUEST_INTERVAL;
 use crate::params::{Content, Encoding, MediaKind};
 use crate::transport::srtp::{ReplayWindow, SrtpError};
 use std::time::{Duration, Instant};
@@ -50,7 +50,7 @@ pub struct Stream {
     /// and a publisher may send anything under a number again as a retransmission.
     taken: Option<ReplayWindow<TAKEN_WORDS>>,
     last_packet: Option<Instant>,
-    keyframe: KeyframeRequests,
+    pub keyframes: KeyframeRequests,
     limits: CacheLimits,
 }
 
@@ -75,7 +75,7 @@ impl Stream {
             highest: None,
             taken: None,
             last_packet: None,
-            keyframe: KeyframeRequests::default(),
+            keyframes: KeyframeRequests::default(),
             limits,
         }
     }
@@ -138,49 +138,6 @@ impl Stream {
     pub fn is_active(&self, now: Instant) -> bool {
         self.last_packet.is_some_and(|at| now.saturating_duration_since(at) < INACTIVE_AFTER)
     }
-
-    /// Someone needs a keyframe of this encoding.
-    pub fn want_keyframe(&mut self) {
-        self.keyframe.wanted = true;
-    }
-
-    /// It will come unasked.
-    pub fn forget_keyframe(&mut self) {
-        self.keyframe.wanted = false;
-    }
-
-    pub fn keyframe_arrived(&mut self) {
-        if std::mem::take(&mut self.keyframe.wanted) {
-            self.keyframe.number = self.keyframe.number.wrapping_add(1);
-        }
-    }
-
-    /// The number of the present request: a repetition bears the same one (RFC 5104 section 4.3.1.1).
-    pub fn keyframe_request_number(&self) -> u8 {
-        self.keyframe.number
-    }
-
-    /// Whether to send a request now. It is repeated until [`Self::keyframe_arrived`], at most once per interval.
-    pub fn poll_keyframe_request(&mut self, now: Instant) -> bool {
-        let due = self.keyframe_due(now).is_some_and(|due| due <= now);
-        if due {
-            self.keyframe.not_before = Some(now + KEYFRAME_REQUEST_INTERVAL);
-        }
-        due
-    }
-
-    /// When a request is due, if one is wanted.
-    pub fn keyframe_due(&self, now: Instant) -> Option<Instant> {
-        self.keyframe.wanted.then(|| self.keyframe.not_before.unwrap_or(now))
-    }
-}
-
-/// A keyframe costs the publisher several delta frames, so requests of many subscribers are merged.
-#[derive(Default)]
-struct KeyframeRequests {
-    wanted: bool,
-    not_before: Option<Instant>,
-    number: u8,
 }
 
 #[cfg(test)]
@@ -190,18 +147,6 @@ mod tests {
 
     fn stream() -> Stream {
         Stream::new(MediaKind::Video, Content::Motion, &Encoding { rid: None, ssrc: None, rtx_ssrc: None, layer: 0 })
-    }
-
-    #[test]
-    fn keyframe_requests_are_merged_within_the_interval_and_repeated_until_answered() {
-        let (mut stream, t0) = (stream(), start());
-        stream.want_keyframe();
-        assert!(stream.poll_keyframe_request(t0));
-        stream.want_keyframe();
-        assert!(!stream.poll_keyframe_request(t0 + KEYFRAME_REQUEST_INTERVAL / 2));
-        assert!(stream.poll_keyframe_request(t0 + KEYFRAME_REQUEST_INTERVAL));
-        stream.keyframe_arrived();
-        assert!(!stream.poll_keyframe_request(t0 + KEYFRAME_REQUEST_INTERVAL * 3));
     }
 
     #[test]

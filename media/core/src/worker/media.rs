@@ -190,9 +190,7 @@ impl Worker {
             None => stream.rates.note(now, &part),
         }
         stream.cache.insert(now, ext_seq, rtp.as_bytes());
-        if info.keyframe {
-            stream.keyframe_arrived();
-        }
+        stream.keyframes.note(now, info.timestamp, info.keyframe);
         if track.muted {
             return Err(DropReason::Muted);
         }

@@ -117,7 +117,7 @@ impl Worker {
         if track.kind == MediaKind::Audio {
             return;
         }
-        stream.want_keyframe();
+        stream.keyframes.want();
         self.send_keyframe_request(now, key, out);
         self.schedule(publisher);
     }
@@ -135,13 +135,13 @@ impl Worker {
             // An encoding that never sent, or that was stopped, begins with a keyframe.
             let Some(ssrc) = stream.ssrc.filter(|_| stream.has_started()) else { continue };
             if !all_silent && !stream.is_active(now) {
-                stream.forget_keyframe();
+                stream.keyframes.forget();
                 continue;
             }
-            if stream.poll_keyframe_request(now) {
-                asked.push(FirEntry { ssrc, seq_nr: stream.keyframe_request_number() });
+            if stream.keyframes.poll(now) {
+                asked.push(FirEntry { ssrc, seq_nr: stream.keyframes.number() });
             }
-            next = [next, stream.keyframe_due(now)].into_iter().flatten().min();
+            next = [next, stream.keyframes.due(now)].into_iter().flatten().min();
         }
         if let (Some(next), Some(peer)) = (next, self.peers.get_mut(publisher)) {
             peer.timers.repair_by(next);

@@ -255,7 +255,7 @@ fn a_publisher_without_pli_is_asked_for_a_keyframe_with_fir_and_each_request_has
     let got = scene.take(0);
     assert_eq!((firs(&got, 1), count_rtcp(&got, is_pli)), (2, 0));
     send_video(&mut scene, 1, true);
-    scene.pass(KEYFRAME_REQUEST_INTERVAL);
+    scene.pass(KEYFRAME_REQUEST_INTERVAL * 3);
     scene.send_rtcp(1, &pli);
     assert_eq!(firs(&scene.take(0), 2), 1);
 }

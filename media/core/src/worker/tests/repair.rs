@@ -75,6 +75,28 @@ fn a_subscribers_fir_asks_the_publisher_for_a_keyframe_within_the_throttle() {
     assert_eq!(count_rtcp(&scene.take(0), is_pli), 0);
 }
 
+#[test]
+fn many_who_join_cost_a_publisher_whose_keyframes_take_long_one_each_time() {
+    let mut scene = plain_scene();
+    send_video(&mut scene, 0, true);
+    scene.take(0);
+    let pli = rtcp_packet(|rtcp| {
+        rtcp.pli(Ssrc::new(1), Ssrc::new(OUT));
+    });
+    let mut asked = Vec::new();
+    for round in 0..4 {
+        scene.pass(Duration::from_secs(3));
+        // A keyframe comes 1.2 s after it is asked for; somebody else wants one every 100 ms until then.
+        for _ in 0..12 {
+            scene.send_rtcp(1, &pli);
+            scene.pass(Duration::from_millis(100));
+        }
+        asked.push(count_rtcp(&scene.take(0), is_pli));
+        send_video(&mut scene, 1 + round, true);
+    }
+    assert_eq!(asked, [2, 1, 1, 1], "how long it takes is known from the first");
+}
+
 /// Picture `n` of temporal layer `layer`, in one packet.
 fn send_layer_of_time(scene: &mut Scene, n: u64, layer: u8) {
     let mut payload = vp8(n as u16, n as u8, n == 0, n as u8);
