@@ -71,6 +71,8 @@ const FALL_MAX: Duration = Duration::from_millis(3_500);
 /// From then on all is as it stays.
 const SETTLE_MAX: Duration = Duration::from_secs(6);
 const UNHEARD_MAX: f64 = 0.01;
+/// A longer time without a picture is a pause.
+const PAUSE_MAX: Duration = Duration::from_millis(500);
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=5;
 
 /// Simulcast of a camera with 540 lines.
@@ -175,6 +177,55 @@ fn a_share_that_exceeds_the_line_becomes_slower_and_is_repaired_without_a_keyfra
         assert!(fps(&shared, settled.0, settled.1) >= 1.0, "{seed}: {}", fps(&shared, settled.0, settled.1));
         let keyframes = world.clients[0].as_ref().unwrap().publisher.keyframes();
         assert!(keyframes.iter().all(|at| *at < narrowed(&world)), "{seed}: no keyframe is needed");
+        for publisher in 0..5 {
+            let share = unheard(&world, olga, publisher, settled);
+            assert!(share < UNHEARD_MAX, "{seed}: {share} of {publisher} is not heard");
+        }
+    }
+}
+
+/// A camera as browsers send it, without temporal layers, whose smallest picture hardly fits: when its rate varies, it waits.
+#[test]
+fn a_small_layer_that_hardly_fits_goes_on_without_a_pause() {
+    for (seed, smallest_bps) in (1..=8).zip([170_000, 190_000].into_iter().cycle()) {
+        let plan = VideoPlan { temporal: 1, rates_bps: [smallest_bps, 400_000, 1_150_000], ..camera() };
+        let people = vec![person(Some(REDUNDANT), Some(plan)), person(None, None), person(None, None)];
+        let mut world = World::new(scenario(seed, people, 300_000), 1);
+        world.run();
+        let (slow, from) = (world.clients[2].as_ref().unwrap(), narrowed(&world));
+        let seen = pictures(slow, 0).into_iter().filter(|(at, layer)| *at > from && *layer == 0);
+        let mut small: Vec<Instant> = seen.map(|(at, _)| at).collect();
+        let first = *small.first().unwrap();
+        assert!(first - from < FALL_MAX, "{seed}: falls after {:?}", first - from);
+        small.push(world.start + LENGTH);
+        let longest = small.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+        assert!(longest < PAUSE_MAX, "{seed}: pauses for {longest:?}");
+        let heard_from = from + Duration::from_secs(5);
+        let share = unheard(&world, slow, 0, (heard_from, world.start + LENGTH));
+        assert!(share < UNHEARD_MAX, "{seed}: {share} is not heard");
+    }
+}
+
+/// A screen as browsers send it in VP8, without temporal layers, and with more than the line has even without cameras: it goes
+/// on in its size and comes late.
+#[test]
+fn a_share_that_cannot_become_slower_has_the_line_before_cameras() {
+    for seed in SEEDS {
+        let small =
+            VideoPlan { rates_bps: [120_000, 0, 0], payload_bytes_max: PAYLOAD_BYTES_MAX, ..VideoPlan::default() };
+        let wide = VideoPlan { rates_bps: [150_000, 740_000, 0], keyframe_factor: 10, ..screen(1) };
+        let mut people = vec![person(Some(REDUNDANT), Some(wide))];
+        people.extend((0..4).map(|_| person(Some(REDUNDANT), Some(small))));
+        people.push(person(None, None));
+        let scenario = Scenario { patience: BROWSER_PATIENCE, ..scenario(seed, people, 1_000_000) };
+        let mut world = World::new(scenario, 1);
+        world.run();
+        let olga = world.clients[5].as_ref().unwrap();
+        let settled = (narrowed(&world) + SETTLE_MAX, world.start + LENGTH);
+        let shared = pictures(olga, 0);
+        let mut late = shared.iter().filter(|(at, _)| *at > settled.0);
+        assert!(late.all(|(_, layer)| *layer == 1), "{seed}: the screen keeps its lines: {shared:?}");
+        assert!(fps(&shared, settled.0, settled.1) >= 1.4, "{seed}: {}", fps(&shared, settled.0, settled.1));
         for publisher in 0..5 {
             let share = unheard(&world, olga, publisher, settled);
             assert!(share < UNHEARD_MAX, "{seed}: {share} of {publisher} is not heard");

@@ -19,6 +19,8 @@ const APPLICATION_LIMITED_DECREASE: f64 = 0.5;
 /// And with few packets jitter may look like a queue for once: it must stand for this long. Over 30 ms of jitter to either
 /// side, with packets that keep their order, one in a minute seemed to stand for 200 ms.
 const APPLICATION_LIMITED_US: u64 = 500_000;
+/// A queue of so many times what is tolerated that stood for as long is none of these: jitter is less, and after a pause it drains.
+const DEEP_QUEUES: f64 = 5.0;
 /// Less than this share of the estimate is sent: whoever sends is limited by something else.
 const APPLICATION_LIMITED_SHARE: f64 = 0.7;
 /// Between two decreases beside the response time: until the filter has seen what the last one did.
@@ -79,6 +81,11 @@ impl Seen {
         self.queue.map_or(0.0, |queue| (queue.delay_us as f64 - self.queue_us_max()).max(0.0))
     }
 
+    /// As [`Self::is_queued`], by far.
+    fn is_deeply_queued(&self) -> bool {
+        self.queue.is_some_and(|queue| queue.delay_us as f64 > self.queue_us_max() * DEEP_QUEUES)
+    }
+
     /// No time to send more.
     pub(super) fn is_busy(&self) -> bool {
         self.queue.is_some_and(|queue| queue.delay_us as f64 > self.queue_us_max() * HOLD_SHARE)
@@ -134,7 +141,8 @@ impl RateControl {
     }
 
     fn decrease(&mut self, seen: &Seen, for_us: u64) -> bool {
-        if for_us < APPLICATION_LIMITED_US && seen.is_application_limited(self.bps) {
+        let is_limited = seen.is_application_limited(self.bps);
+        if for_us < APPLICATION_LIMITED_US && is_limited {
             return false;
         }
         let wait = (seen.response_us + DECREASE_INTERVAL_US) as u64;
@@ -143,7 +151,7 @@ impl RateControl {
         }
         let arrived = seen.acked_bps.unwrap_or(self.bps);
         let mut bps = arrived * DECREASE;
-        if seen.is_application_limited(self.bps) {
+        if is_limited && !seen.is_deeply_queued() {
             bps = bps.max(self.bps * APPLICATION_LIMITED_DECREASE);
         }
         self.decreased_us = Some(seen.now_us);

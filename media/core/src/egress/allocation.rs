@@ -18,9 +18,13 @@ const STAY_MARGIN_PERCENT: u64 = 92;
 /// The same for a shared screen, which goes on in its size with as much, also where it becomes slower: the keyframe with which it
 /// becomes smaller, or large again, is seconds of a narrow path, more than its pictures come late until the estimate is right.
 const STAY_DETAIL_MARGIN_PERCENT: u64 = 75;
-/// The same while it is not known well what the path carries, and for the least there is of it: what does not fit waits before the
-/// path, not in it, and who is stalled begins again with a keyframe.
-const UNCERTAIN_DETAIL_MARGIN_PERCENT: u64 = 30;
+/// The same while it may wait, and for the least there is of it: what does not fit waits before the path, not in it, and who is
+/// stalled begins again with a keyframe.
+const WAITING_DETAIL_MARGIN_PERCENT: u64 = 30;
+/// The same where it cannot become slower in its size: it comes late before it becomes smaller.
+const SLOWEST_DETAIL_MARGIN_PERCENT: u64 = 0;
+/// The same for the least there is of a camera: to wait a little is better than to pause.
+const WAITING_LEAST_MARGIN_PERCENT: u64 = 70;
 /// The same right after it rose: a larger picture begins with a keyframe, which fills a queue for a moment.
 const SETTLING_MARGIN_PERCENT: u64 = 70;
 /// The same where the path was not seen to be full of late: a rate that rises for a moment says nothing about the path, and the
@@ -53,8 +57,12 @@ pub struct Candidate {
     /// The path was not seen to be full of late.
     pub is_free: bool,
     pub content: Content,
-    /// The budget may be much too low, for a moment.
-    pub is_uncertain: bool,
+    /// What does not fit may wait before the path: the budget may be too low for a moment, or nothing waits there yet.
+    pub may_wait: bool,
+    /// So much of it waits before the path that nobody follows it any more: it goes on only where all of it fits.
+    pub is_late: bool,
+    /// What it takes beside its rung until what waits before the path has left, in bits per second.
+    pub arrears_bps: u64,
     /// The rung it has now.
     pub current: Option<usize>,
 }
@@ -63,6 +71,7 @@ impl Candidate {
     /// What it takes to be on a rung, in bits per second.
     fn cost(&self, rung: usize) -> u64 {
         let spatial = |rung: usize| self.rungs.get(rung).map(|rung| rung.layers.spatial);
+        let is_slowest = || rung > 0 && spatial(rung - 1) != spatial(rung);
         let percent = match self.current {
             Some(current) if rung == current && self.is_free && self.content == Content::Detail => {
                 FREE_DETAIL_MARGIN_PERCENT
@@ -71,12 +80,19 @@ impl Candidate {
             Some(current)
                 if rung <= current && self.content == Content::Detail && spatial(rung) == spatial(current) =>
             {
-                if self.is_uncertain || rung == 0 {
-                    UNCERTAIN_DETAIL_MARGIN_PERCENT
+                if rung == 0 {
+                    WAITING_DETAIL_MARGIN_PERCENT
+                } else if self.is_late {
+                    100
+                } else if is_slowest() {
+                    SLOWEST_DETAIL_MARGIN_PERCENT
+                } else if self.may_wait {
+                    WAITING_DETAIL_MARGIN_PERCENT
                 } else {
                     STAY_DETAIL_MARGIN_PERCENT
                 }
             }
+            Some(current) if rung == 0 && rung <= current && self.may_wait => WAITING_LEAST_MARGIN_PERCENT,
             Some(current) if rung == current && self.is_free => FREE_MARGIN_PERCENT,
             Some(current) if rung == current => STAY_MARGIN_PERCENT,
             Some(current) if rung < current => 100,
@@ -86,6 +102,16 @@ impl Candidate {
         // Where there is room to stay, there is room for less.
         let above = self.current.filter(|current| rung < *current).map(|current| self.cost(current));
         above.map_or(cost, |above| cost.min(above))
+    }
+
+    /// What others do not get of the budget beside [`Self::cost`]: whoever goes on with less than a shared screen takes still
+    /// sends all of it, and what waits before the path is to leave it first.
+    fn reserve(&self, rung: usize) -> u64 {
+        if self.content == Content::Motion || self.is_free {
+            return 0;
+        }
+        let takes = self.rungs.get(rung).map_or(0, |rung| rung.rate_bps) + self.arrears_bps;
+        takes.saturating_sub(self.cost(rung))
     }
 
     /// What it takes to get all that is wanted.
@@ -109,9 +135,9 @@ pub fn allocate(budget_bps: u64, candidates: &[Candidate]) -> Vec<Option<usize>>
     for &index in &order {
         let candidate = &candidates[index];
         let first = (0..=candidate.essential.min(candidate.rungs.len() - 1)).rev();
-        let fits = |rung: usize| Some((left.checked_sub(candidate.cost(rung))?, Some(rung)));
-        if let Some(given) = first.filter_map(fits).next() {
-            (left, rungs[index]) = given;
+        let fits = |rung: usize| Some((left.checked_sub(candidate.cost(rung))?, rung));
+        if let Some((rest, rung)) = first.filter_map(fits).next() {
+            (left, rungs[index]) = (rest.saturating_sub(candidate.reserve(rung)), Some(rung));
         }
     }
     for group in order.chunk_by(|&a, &b| candidates[a].rank == candidates[b].rank) {
@@ -182,7 +208,10 @@ mod tests {
             Candidate { content: Content::Detail, essential: 3, current: Some(3), rungs, ..Default::default() };
         let given = |screen: &Candidate, kbps: u64| allocate(kbps * 1_000, std::slice::from_ref(screen));
         assert_eq!([given(&screen, 530), given(&screen, 400), given(&screen, 230)], [[Some(3)], [Some(2)], [Some(1)]]);
-        assert_eq!(given(&screen, 220), [None]);
+        assert_eq!(given(&screen, 50), [Some(1)], "slowest, it rather comes late");
+        screen.is_late = true;
+        assert_eq!([given(&screen, 710), given(&screen, 640), given(&screen, 260)], [[Some(3)], [Some(2)], [Some(0)]]);
+        screen.is_late = false;
         screen.current = Some(0);
         assert_eq!([given(&screen, 320), given(&screen, 340), given(&screen, 500)], [[Some(0)], [Some(1)], [Some(2)]]);
     }
@@ -197,14 +226,40 @@ mod tests {
     }
 
     #[test]
-    fn on_a_path_that_was_never_full_a_screen_keeps_its_size_while_the_estimate_follows() {
+    fn on_a_path_that_was_never_full_a_screen_stays_as_it_is_while_the_estimate_follows() {
+        let rung = |(spatial, temporal, kbps): (u8, u8, u64)| Rung {
+            layers: LayerLimit { spatial, temporal },
+            rate_bps: kbps * 1_000,
+        };
+        let rungs = [(0, 9, 300), (1, 0, 1_100), (1, 1, 1_700), (1, 9, 2_200)].map(rung).into_iter().collect();
+        let screen = Candidate { content: Content::Detail, current: Some(3), rungs, ..Candidate::default() };
         // Two pages that change at once, and the estimate of what they took before.
-        let screen = Candidate { content: Content::Detail, current: Some(1), ..candidate(0, &[300, 2_200]) };
         let given = |screen: &Candidate| allocate(2_700_000, &[screen.clone(), screen.clone()]);
-        assert_eq!(given(&screen), [Some(1), Some(0)]);
+        assert_eq!(given(&screen), [Some(3), Some(1)]);
         for is_settling in [false, true] {
-            assert_eq!(given(&Candidate { is_free: true, is_settling, ..screen.clone() }), [Some(1), Some(1)]);
+            assert_eq!(given(&Candidate { is_free: true, is_settling, ..screen.clone() }), [Some(3); 2]);
         }
+    }
+
+    #[test]
+    fn what_a_screen_sends_is_not_given_to_others_even_where_it_goes_on_with_less() {
+        let screen = Candidate { content: Content::Detail, current: Some(0), ..candidate(0, &[700]) };
+        let camera = Candidate { current: Some(0), ..candidate(1, &[120]) };
+        let given = |kbps: u64, arrears_bps: u64| {
+            let screen = Candidate { arrears_bps, ..screen.clone() };
+            allocate(kbps * 1_000, &[camera.clone(), screen])
+        };
+        assert_eq!(given(600, 0), [None, Some(0)]);
+        assert_eq!([given(820, 0), given(820, 100_000)], [[Some(0), Some(0)], [None, Some(0)]]);
+    }
+
+    #[test]
+    fn the_least_of_a_camera_goes_on_while_it_may_wait() {
+        let mut camera = Candidate { current: Some(1), may_wait: true, ..candidate(0, &[170, 400]) };
+        let given = |camera: &Candidate, kbps: u64| allocate(kbps * 1_000, std::slice::from_ref(camera));
+        assert_eq!([given(&camera, 150), given(&camera, 110)], [[Some(0)], [None]]);
+        camera.may_wait = false;
+        assert_eq!(given(&camera, 150), [None]);
     }
 
     #[test]

@@ -27,6 +27,16 @@ const PROBED_PERCENT: u64 = 106;
 const AUDIO_NOMINAL_BPS: u64 = 32_000;
 /// Where so much waits on the path, an encoding that is to be left is not sent until the smaller one comes.
 const GIVE_UP_QUEUE: Duration = Duration::from_millis(100);
+/// The same where so much waits before the path.
+const GIVE_UP_BACKLOG: Duration = Duration::from_secs(1);
+/// Where less waits before a path that is paced, what is sent fits, whatever the estimate says.
+const WAITS_FROM: Duration = Duration::from_millis(500);
+/// A shared screen that is behind by so much is late: what is said about it is about another picture.
+const LATE_FROM: Duration = Duration::from_secs(8);
+/// Of what waits before the path while a screen is shared: as much as one picture is no arrears, and the rest is to have left
+/// within so long.
+const ARREARS_FROM: Duration = Duration::from_millis(700);
+const ARREARS_WITHIN: Duration = Duration::from_secs(2);
 /// Who spoke so recently is shown before others: pauses between sentences and short answers pass.
 const SPOKE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -136,9 +146,15 @@ impl Worker {
         let subscription = self.subscriptions.get(key)?;
         let track = self.tracks.get(subscription.track).filter(|track| track.kind == MediaKind::Video)?;
         let (rank, content) = (self.rank(now, subscription, track), track.content);
-        let bandwidth = &self.peers.get(subscription.peer)?.bandwidth;
-        let (is_uncertain, is_free) = (bandwidth.is_newly_limited(now), bandwidth.is_free(now));
-        let mut candidate = Candidate { rank, content, is_uncertain, is_free, ..Candidate::default() };
+        let peer = self.peers.get(subscription.peer)?;
+        let (backlog, is_free) = (peer.pacer.backlog(), peer.bandwidth.is_free(now));
+        let pace_bps = peer.bandwidth.pace_bps(now);
+        let hardly_waits = pace_bps.is_some() && backlog < WAITS_FROM;
+        let may_wait = peer.bandwidth.is_newly_limited(now) || content == Content::Motion && hardly_waits;
+        let mut candidate = Candidate { rank, content, may_wait, is_free, ..Candidate::default() };
+        candidate.is_late = backlog > LATE_FROM;
+        let arrears = backlog.saturating_sub(ARREARS_FROM).as_secs_f64() / ARREARS_WITHIN.as_secs_f64();
+        candidate.arrears_bps = (pace_bps.unwrap_or(0) as f64 * arrears) as u64;
         if subscription.paused || track.muted {
             return Some((key, candidate));
         }
@@ -250,8 +266,9 @@ impl Worker {
     /// A subscription falls: where a queue stands, what was to leave of it would come late or not at all, and the keyframe that
     /// it goes on with would wait behind.
     fn give_up(&mut self, key: PeerKey, subscription: SubscriptionKey, stalled: bool) {
-        let queueing = self.peers.get(key).and_then(|peer| peer.bandwidth.queueing_delay());
-        let stands = queueing.is_some_and(|delay| delay > GIVE_UP_QUEUE);
+        let Some(peer) = self.peers.get(key) else { return };
+        let queueing = peer.bandwidth.queueing_delay();
+        let stands = queueing.is_some_and(|delay| delay > GIVE_UP_QUEUE) || peer.pacer.backlog() > GIVE_UP_BACKLOG;
         let falling = self.subscriptions.get_mut(subscription);
         if stalled || stands && falling.is_some_and(Subscription::give_up) {
             self.drop_held(key, subscription);
