@@ -1,7 +1,6 @@
 // Cases that are written and measured, and whose condition the server does not meet yet. They run with CONSILIUM_PENDING=1;
 // whoever makes one hold takes it out of this list.
 const PENDING = {
-  share: 'the sound stays whole and the share goes on in its size, but with 1.4 pictures per second in two runs and just below 1 in a third',
   shares: 'two cores encode 9 to 15 pictures per second of two such screens, and one screen was seen to shrink for a moment',
 };
 
