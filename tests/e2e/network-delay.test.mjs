@@ -6,9 +6,9 @@ import { closeAll } from './lib/chromium.mjs';
 import { roundTripMs, watch } from './lib/quality.mjs';
 import { findsNothing, until } from './lib/wait.mjs';
 
-const meeting = behindALink('far', 'freezes');
+const meeting = behindALink();
 
-test('who is far away is seen and heard, and the whole way is through the link', meeting.when('far'), async (t) => {
+test('who is far away is seen and heard, and the whole way is through the link', meeting.options, async (t) => {
   const oneWayMs = 50;
   await meeting.network.set({ delay_ms: oneWayMs });
   const { ben } = await meeting.two('far');
@@ -21,7 +21,7 @@ test('who is far away is seen and heard, and the whole way is through the link',
 const DELAY_MS = 150;
 const FREEZE_MAX_MS = 500;
 const WATCHED_MS = process.env.CI === undefined ? 60_000 : 30_000;
-test('no picture freezes for more than 500 ms on a line with loss, delay and jitter', meeting.when('freezes'), async (t) => {
+test('no picture freezes for more than 500 ms on a line with loss, delay and jitter', meeting.options, async (t) => {
   await findsNothing(t, async (attempt) => {
     const { anna, ben } = await meeting.two(`freezes-${attempt}`);
     await meeting.network.set({ loss: { random: 0.02 }, delay_ms: DELAY_MS, jitter_ms: 30 });

@@ -6,9 +6,9 @@ import { closeAll } from './lib/chromium.mjs';
 import { keepsReceiving, tileOf } from './lib/meeting.mjs';
 import { findsNothing, until } from './lib/wait.mjs';
 
-const meeting = behindALink('loss', 'outage');
+const meeting = behindALink();
 
-test('ten percent random loss both ways leave sound whole and pictures moving', meeting.when('loss'), async (t) => {
+test('ten percent random loss both ways leave sound whole and pictures moving', meeting.options, async (t) => {
   await findsNothing(t, async (attempt) => {
     const { anna, ben } = await meeting.two(`loss-${attempt}`);
     await meeting.network.set({ loss: { random: 0.1 } });
@@ -23,7 +23,7 @@ test('ten percent random loss both ways leave sound whole and pictures moving', 
 });
 
 const BACK_WITHIN_MS = 3_000;
-test('after eight seconds without a network everything goes on as the same participant, and the others know meanwhile', meeting.when('outage'), async (t) => {
+test('after eight seconds without a network everything goes on as the same participant, and the others know meanwhile', meeting.options, async (t) => {
   const { anna, ben } = await meeting.two('outage');
   const sidOf = (page) => page.evaluate(() => window.__consilium.room.localParticipant.sid);
   const sid = await sidOf(ben);

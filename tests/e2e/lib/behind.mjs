@@ -3,7 +3,6 @@ import { after, afterEach, before, beforeEach } from 'node:test';
 import { launchChromium, open } from './chromium.mjs';
 import { seesAndHears } from './meeting.mjs';
 import { describeStats, launchBehind, startNetwork, startReachableServer, whyNoNetworks } from './network.mjs';
-import { isAnyReady, whenReady } from './pending.mjs';
 import { describe, watch } from './quality.mjs';
 import { fakeSources } from './sources.mjs';
 
@@ -16,12 +15,13 @@ export const lineOf = (rate_bps) => ({ rate_bps, queue_bytes: Math.round((rate_b
 /** Two layers of simulcast, which two browsers can encode and decode on two cores. */
 const CAMERA = { init: fakeSources, initArgument: { camera: { width: 640, height: 360, fps: 30 } } };
 
-/** For the cases of one file, by their names in lib/pending.mjs: starts what they need, and gives each a clean network. */
-export function behindALink(...cases) {
+/** For the cases of one file: starts what they need, and gives each a clean network. */
+export function behindALink() {
   const why = whyNoNetworks();
-  const setting = { when: (name) => whenReady(name, why) };
+  /** The options of each test. */
+  const setting = { options: { skip: why } };
   before(async () => {
-    if (why || !isAnyReady(cases)) return;
+    if (why) return;
     // One by one: what has been started when another fails is stopped.
     setting.server = await startReachableServer();
     setting.network = await startNetwork();
