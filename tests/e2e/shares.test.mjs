@@ -8,7 +8,7 @@ import { assertNoErrors, closeAll, launchChromium, open } from './lib/chromium.m
 import { describe, quality, watch } from './lib/quality.mjs';
 import { startServer } from './lib/server.mjs';
 import { fakeSources } from './lib/sources.mjs';
-import { until } from './lib/wait.mjs';
+import { findsNothing, until } from './lib/wait.mjs';
 
 /** Plays people: real sessions and real media without a browser, so that the machine's cores are left to the pictures. */
 const LOAD = process.env.CONSILIUM_LOAD_BIN ?? fileURLToPath(new URL('../../target/debug/consilium-load', import.meta.url));
@@ -127,15 +127,27 @@ test('two shared screens of 1080p are decoded at once, and ten more people make 
     const sent = await Promise.all(senderStops.map((stop) => stop()));
     const described = sent.map(({ fps, keyframes, pauseMs }) => `${fps.toFixed(1)} fps with ${keyframes} keyframes, the longest pause ${pauseMs.toFixed(0)} ms`);
     t.diagnostic(`${who}: ${describe(seen)}; encoded: ${described.join(' and ')}`);
+    const wrong = [];
     shares.forEach((share, index) => {
-      if (sent[index].pauseMs < SENDER_PAUSED_MS) assert.deepEqual(seen[share].sizes, ['1920x1080'], `${share} keeps its size with ${who}`);
-      assert.ok(seen[share].fps >= ARRIVING_SHARE_MIN * sent[index].fps, `${share} arrives as it is sent with ${who}`);
+      const { sizes, fps } = seen[share];
+      if (sent[index].pauseMs < SENDER_PAUSED_MS && sizes.join() !== '1920x1080') wrong.push(`${share} becomes ${sizes} with ${who}`);
+      if (fps < ARRIVING_SHARE_MIN * sent[index].fps) wrong.push(`${share} does not arrive as it is sent with ${who}`);
     });
     await areWhole();
-    return shares.map((share) => seen[share].fps);
+    return { wrong, fps: shares.map((share) => seen[share].fps) };
+  };
+  /** As `compare`, where nothing is wrong: returns the pictures per second. */
+  const areAsSent = async (who) => {
+    let fps;
+    await findsNothing(t, async () => {
+      const compared = await compare(who);
+      fps = compared.fps;
+      return compared.wrong;
+    });
+    return fps;
   };
   await areWhole();
-  const before = await compare('three people');
+  const before = await areAsSent('three people');
   const people = peopleJoin('shares');
   try {
     const inside = async () => (await server.rooms.listParticipants(room)).filter(({ tracks }) => tracks.length > 0).length;
@@ -143,7 +155,7 @@ test('two shared screens of 1080p are decoded at once, and ten more people make 
     t.diagnostic(`ten more people joined within ${took.toFixed(0)} ms`);
     const heard = async () => Object.entries(await quality(olga)).filter(([track, { samples }]) => track.startsWith('member-') && samples > 0).length;
     await until('olga hears them', async () => (await heard()) === JOINERS, JOINED_WITHIN_MS);
-    await compare('thirteen people');
+    await areAsSent('thirteen people');
     const isAsBefore = async () => {
       const now = await watch(olga, shares, RECOVERY_SAMPLE_MS);
       return shares.every((share, index) => now[share].fps >= RECOVERED_SHARE_MIN * before[index]);
