@@ -11,6 +11,9 @@ const meeting = behindALink();
 const FALLS_WITHIN_MS = 5_000;
 const RECOVERS_WITHIN_MS = 10_000;
 const PAUSE_MS = 700;
+const LIMITED_MS = process.env.CI === undefined ? 60_000 : 15_000;
+/** Every second picture of a screen that has two per second, less one in ten for where the watched time begins and ends. */
+const SCREEN_FPS_MIN = 0.9;
 test('a slow receiver gets a smaller layer, the others keep theirs, and it has the large one again when it can', meeting.options, async (t) => {
   const wide = { viewport: { width: 1_920, height: 1_080 }, init: fakeSources, initArgument: { camera: { width: 960, height: 540, fps: 30 } } };
   const anna = await meeting.openNear('limit', 'anna', { page: wide });
@@ -83,13 +86,13 @@ test('on a megabit the shared screen keeps every line and the sound stays whole,
     await meeting.network.set({}, { down: lineOf(1_000_000) });
     const settling = await watch(olga, tracks, 5_000);
     t.diagnostic(`settling: ${describe(settling)}`);
-    const limited = await watch(olga, tracks, 10_000);
+    const limited = await watch(olga, tracks, LIMITED_MS);
     t.diagnostic(`limited: ${describe(limited)}`);
     t.diagnostic(describeStats(await meeting.network.stats()));
     const { sizes, fps } = limited['anna/screen_share'];
     const wrong = sounds.filter((track) => limited[track].concealed >= 0.01).map((track) => `${track} is not whole`);
     if (sizes.join() !== '1920x1080') wrong.push(`the shared screen becomes ${sizes}`);
-    if (fps < 1) wrong.push(`the shared screen comes with ${fps.toFixed(2)} pictures per second`);
+    if (fps < SCREEN_FPS_MIN) wrong.push(`the shared screen comes with ${fps.toFixed(2)} pictures per second`);
     if (bpsOf(limited) >= bpsOf(free)) wrong.push('the cameras do not give way');
     return wrong;
   });

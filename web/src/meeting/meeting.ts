@@ -27,6 +27,7 @@ import { requestToken } from './invite';
 import { enterAgain, enterByLink, type News } from './lobby';
 import { ANSWER_WITHIN_MS, Patience } from './reconnect';
 import { announce, BEFORE, type MeetingState, nameOf, type Notice, readAbilities, readPeople, type Said } from './state';
+import { slowable } from './temporal';
 
 export interface JoinRequest {
   room: string;
@@ -193,6 +194,7 @@ export class Meeting {
         selfBrowserSurface: 'exclude',
         surfaceSwitching: 'include',
       });
+      if (on) await slowable(room.localParticipant.getTrackPublication(Track.Source.ScreenShare)?.videoTrack?.sender);
     } catch (error) {
       if (error instanceof PublishTrackError) this.store.set({ notice: 'permission' });
       // Closing the browser's picker is a decision, not a fault.

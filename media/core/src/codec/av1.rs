@@ -1,4 +1,5 @@
-//! AV1: the dependency descriptor extension (AV1 RTP specification, appendix A) and the aggregation header (section 4.4).
+//! AV1: the dependency descriptor extension (AV1 RTP specification, appendix A), which browsers send for VP8 too, and the
+//! aggregation header (section 4.4).
 //!
 //! Chains and decode targets are skipped over: the core forwards by layer, which the templates' layers tell.
 
@@ -19,6 +20,8 @@ pub struct DependencyDescriptor {
     pub frame_number: u16,
     /// A template dependency structure: the first packet of a coded video sequence, so of a keyframe, has one.
     pub has_structure: bool,
+    /// The frame's own decode target indications stand in the place of its template's.
+    pub has_own_indications: bool,
 }
 
 /// Bytes of the mandatory fields (appendix A.8.2).
@@ -35,6 +38,7 @@ pub fn parse(extension: &[u8]) -> Option<DependencyDescriptor> {
         template_id: first & 0x3f,
         frame_number: u16_at(extension, 1)?,
         has_structure: extension.get(MANDATORY_LEN).is_some_and(|flags| flags & 0x80 != 0),
+        has_own_indications: extension.get(MANDATORY_LEN).is_some_and(|flags| flags & 0x20 != 0),
     })
 }
 
@@ -62,6 +66,9 @@ pub struct FrameLayer {
     /// No decode target can do without it, so later frames of all of them refer to it or to what it refers to: whoever gets
     /// it may get every temporal layer from here on.
     pub switching_up: bool,
+    /// Its indications say the same outright, of every decode target that has it: codecs whose upper layers refer to one another
+    /// can do without this one in none of them, and yet cannot begin at each.
+    pub is_switch: bool,
 }
 
 /// Which layer each template belongs to: valid until the next structure.
@@ -85,9 +92,11 @@ impl TemplateLayers {
         let mut layers = [FrameLayer::default(); TEMPLATES_MAX];
         let len = read_layers(&mut bits, &mut layers)?;
         for layer in layers.iter_mut().take(len) {
-            layer.switching_up = true;
+            (layer.switching_up, layer.is_switch) = (true, true);
             for _ in 0..decode_targets {
-                layer.switching_up &= bits.take(2)? != DISCARDABLE;
+                let indication = bits.take(2)?;
+                layer.switching_up &= indication != DISCARDABLE;
+                layer.is_switch &= matches!(indication, NOT_PRESENT | SWITCH);
             }
         }
         Some(Self { offset, len, layers })
@@ -105,8 +114,11 @@ impl TemplateLayers {
     }
 }
 
-/// A decode target indication (appendix A.8.3): a frame that nothing else of the target needs.
+/// Decode target indications (appendix A.8.3): the target does not have the frame; nothing else of it needs the frame; all that
+/// follow of it can be decoded with the frame.
+const NOT_PRESENT: u8 = 0;
 const DISCARDABLE: u8 = 1;
+const SWITCH: u8 = 2;
 
 /// Reads the template layers (appendix A.8.2) and returns how many there are.
 fn read_layers(bits: &mut Bits<'_>, layers: &mut [FrameLayer; TEMPLATES_MAX]) -> Option<usize> {
@@ -173,6 +185,7 @@ mod tests {
             template_id: 5,
             frame_number: 0x1234,
             has_structure: false,
+            has_own_indications: false,
         };
         assert_eq!(parse(&[0x85, 0x12, 0x34]), Some(want));
         assert_eq!(parse(&[0x45, 0x12, 0x34]).map(|d| (d.start_of_frame, d.end_of_frame)), Some((false, true)));
@@ -213,6 +226,14 @@ mod tests {
         assert_eq!([0, 1, 2].map(|id| layers.layer(id).unwrap().switching_up), [true, false, false]);
         assert_eq!(layers.spatial_max(), 0);
         assert_eq!(TemplateLayers::parse(&with_indications(0, 3, &[1, 1, 3], &indications[..3])), None);
+    }
+
+    #[test]
+    fn layers_that_refer_to_one_another_are_entered_where_it_is_said() {
+        // T0 that begins everything, T0 after which T1 refers to an older T1, T1 that refers to T0 alone, and T2.
+        let indications = [2, 2, 2, 2, 3, 3, 0, 2, 2, 0, 0, 1];
+        let layers = TemplateLayers::parse(&with_indications(0, 3, &[0, 1, 1, 3], &indications)).unwrap();
+        assert_eq!([0, 1, 2, 3].map(|id| layers.layer(id).unwrap().is_switch), [true, false, true, false]);
     }
 
     #[test]

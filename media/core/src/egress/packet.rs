@@ -2,7 +2,7 @@
 //!
 //! [`PacketInfo`] is what was read, and waits for its turn while the bytes lie in the ingress cache; [`Packet`] is both.
 
-use crate::codec::av1::TemplateLayers;
+use crate::codec::av1::{DependencyDescriptor, TemplateLayers};
 use crate::codec::{self, vp8, vp9};
 use crate::egress::rewrite::Picture;
 use crate::ids::{ExtSeqNo, PayloadType, RtpTime};
@@ -174,14 +174,14 @@ impl PacketInfo {
         let payload = self.payload.read(bytes).unwrap_or_default();
         match self.codec {
             Codec::Opus | Codec::Red => {}
-            Codec::Vp8 => self.describe_vp8(payload),
+            Codec::Vp8 => self.describe_vp8(bytes, payload, templates),
             Codec::Vp9 => self.describe_vp9(payload),
             Codec::H264 => self.keyframe = codec::is_keyframe_start(Codec::H264, payload, None),
             Codec::Av1 => self.describe_av1(bytes, payload, templates),
         }
     }
 
-    fn describe_vp8(&mut self, payload: &[u8]) {
+    fn describe_vp8(&mut self, bytes: &[u8], payload: &[u8], templates: Option<&TemplateLayers>) {
         let Some(descriptor) = vp8::parse(payload) else { return };
         self.descriptor = Descriptor::Vp8(descriptor);
         self.picture = Picture { id: descriptor.picture_id.map(|(id, _)| id), tl0: descriptor.tl0_pic_idx };
@@ -189,6 +189,23 @@ impl PacketInfo {
         self.start_of_picture = descriptor.start_of_frame;
         self.temporal_id = descriptor.tid;
         self.switching_up = descriptor.layer_sync || descriptor.is_keyframe;
+        // Chromium says in one place alone what is in both, and prefers the extension.
+        if self.temporal_id.is_none()
+            && let (Some(templates), Some(dependency)) = (templates, self.dependency(bytes))
+            && let Some(layer) = templates.layer(dependency.template_id)
+        {
+            self.temporal_id = Some(layer.temporal);
+            self.switching_up |= layer.is_switch && !dependency.has_own_indications;
+        }
+    }
+
+    fn dependency(&self, bytes: &[u8]) -> Option<DependencyDescriptor> {
+        codec::av1::parse(self.dependency_bytes(bytes)?)
+    }
+
+    fn dependency_bytes<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        let position = PASSED_ON.iter().position(|extension| *extension == HeaderExtension::DependencyDescriptor);
+        position.and_then(|position| self.values[position].read(bytes))
     }
 
     fn describe_vp9(&mut self, payload: &[u8]) {
@@ -204,8 +221,7 @@ impl PacketInfo {
     }
 
     fn describe_av1(&mut self, bytes: &[u8], payload: &[u8], templates: Option<&TemplateLayers>) {
-        let position = PASSED_ON.iter().position(|extension| *extension == HeaderExtension::DependencyDescriptor);
-        let dependency = position.and_then(|position| self.values[position].read(bytes));
+        let dependency = self.dependency_bytes(bytes);
         self.keyframe = codec::is_keyframe_start(Codec::Av1, payload, dependency);
         if let Some(descriptor) = dependency.and_then(codec::av1::parse) {
             self.descriptor = Descriptor::Av1;

@@ -104,8 +104,8 @@ impl Track {
         }
         self.extensions.fill(None);
         let dependency_descriptor = extensions.iter().find(|e| e.extension == HeaderExtension::DependencyDescriptor);
-        self.dependency_descriptor_id =
-            dependency_descriptor.filter(|_| codecs.iter().any(|c| c.codec == Codec::Av1)).map(|e| e.id);
+        let is_described = codecs.iter().any(|c| matches!(c.codec, Codec::Av1 | Codec::Vp8));
+        self.dependency_descriptor_id = dependency_descriptor.filter(|_| is_described).map(|e| e.id);
         for extension in extensions {
             self.extensions[usize::from(extension.id)] = Some(extension.extension);
         }
@@ -161,7 +161,7 @@ impl Track {
             .or_else(|| (!self.streams.is_empty()).then_some(0))
     }
 
-    /// Keeps the layer structure that a packet of AV1 brings.
+    /// Keeps the layer structure that a packet of AV1 or VP8 brings.
     pub fn note_structure(&mut self, stream: usize, rtp: &RtpPacket<'_>) {
         let Some(value) = self.dependency_descriptor_id.and_then(|id| rtp.extension(id)) else { return };
         let Some(stream) = self.streams.get_mut(stream) else { return };

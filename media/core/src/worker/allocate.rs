@@ -167,8 +167,13 @@ impl Worker {
         candidate.wanted_bps = candidate.rungs.last().map_or(0, |rung| rung.rate_bps);
         candidate.current =
             subscription.allowed.and_then(|allowed| candidate.rungs.iter().rposition(|rung| rung.layers <= allowed));
-        if let Some(current) = candidate.current.filter(|_| !subscription.patience.may_rise(now)) {
-            candidate.rungs.truncate(current + 1);
+        if !subscription.patience.may_rise(now) {
+            match candidate.current {
+                Some(current) => candidate.rungs.truncate(current + 1),
+                // Nor does a picture come and go every few seconds.
+                None if subscription.allowed.is_none() => candidate.rungs.clear(),
+                None => {}
+            }
         }
         Some((key, candidate))
     }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::codec::vp9 as vp9_codec;
 use crate::control::Event;
-use crate::params::{Codec, CodecParameters, Content, ReceiveSection};
+use crate::params::{Codec, CodecParameters, Content, ExtensionId, HeaderExtension, ReceiveSection};
 
 const RIDS: [&str; 3] = ["q", "h", "f"];
 
@@ -214,10 +214,21 @@ fn who_chose_a_smaller_picture_gets_the_larger_one_again_as_soon_as_it_is_wanted
     );
 }
 
-#[test]
-fn a_wanted_frame_rate_leaves_out_the_temporal_layers_above_it() {
-    let mut scene = video_scene();
-    // 25 pictures per second, every other one in the higher layer.
+const DEPENDENCY_ID: u8 = 13;
+/// Of a keyframe: two templates, T0 and T1, with their indications for two decode targets.
+const STRUCTURE: [u8; 7] = [0xc0, 0, 0, 0x80, 0x01, 0x7a, 0x10];
+
+/// 25 pictures per second, every other one in the higher layer, of which nothing, then 13, then 25 are wanted per second, for two
+/// seconds each. `picture` gives the payload and the dependency descriptor of a picture in a layer. Returns how many came in each
+/// second.
+fn at_wanted_rates(picture: impl Fn(u64, bool) -> (Vec<u8>, Option<Vec<u8>>)) -> Vec<usize> {
+    let mut scene = Scene::new();
+    scene.join();
+    scene.join();
+    let mut section = video(1, &[]);
+    section.extensions.push(ExtensionId { id: DEPENDENCY_ID, extension: HeaderExtension::DependencyDescriptor });
+    scene.command(Command::SetReceive { peer: scene.peer(0), sections: vec![section] });
+    subscribe(&mut scene, 1, 1, 1, send_parameters(OUT, Some(OUT_RTX), &[(VP8, false)]));
     let mut per_second = Vec::new();
     for second in 0..6u64 {
         let frames_per_second = [0, 0, 13, 13, 25, 25][second as usize];
@@ -225,10 +236,11 @@ fn a_wanted_frame_rate_leaves_out_the_temporal_layers_above_it() {
         scene.command(Command::SetFrameRate { subscription, frames_per_second });
         let mut got = Vec::new();
         for n in second * 25..second * 25 + 25 {
-            let mut payload = vp8(n as u16, (n / 2) as u8, n == 0, 0);
-            payload[5] = if n % 2 == 0 { 0x20 } else { 0x60 };
-            let extensions: &[(u8, &[u8])] = &[(MID_ID, b"v")];
+            let (payload, dependency) = picture(n, n % 2 == 1);
+            let mut extensions: Vec<(u8, &[u8])> = vec![(MID_ID, b"v")];
+            extensions.extend(dependency.as_deref().map(|value| (DEPENDENCY_ID, value)));
             let (seq, time) = (1_000 + n, n as u32 * FRAME_TICKS);
+            let extensions = extensions.as_slice();
             scene.send(0, &Rtp { payload_type: VP8, ssrc: MEDIA, seq, time, extensions, payload: &payload });
             scene.pass(FRAME);
             got.extend(scene.take(1));
@@ -237,9 +249,31 @@ fn a_wanted_frame_rate_leaves_out_the_temporal_layers_above_it() {
         assert!(packets.windows(2).all(|pair| pair[1].seq().get() == pair[0].seq().get().wrapping_add(1)));
         per_second.push(packets.len());
     }
-    assert_eq!(per_second[1], 25);
-    assert!((12..=13).contains(&per_second[3]), "{per_second:?}");
-    assert_eq!(per_second[5], 25);
+    per_second
+}
+
+#[test]
+fn a_wanted_frame_rate_leaves_out_the_temporal_layers_above_it() {
+    let in_the_payload = |n: u64, upper: bool| {
+        let mut payload = vp8(n as u16, (n / 2) as u8, n == 0, 0);
+        payload[5] = if upper { 0x60 } else { 0x20 };
+        (payload, None)
+    };
+    // As Chromium sends it where both sides know the extension: nothing beside the start of the picture in the payload.
+    let in_the_extension = |n: u64, upper: bool| {
+        let payload = vp8(n as u16, 0, n == 0, 0);
+        let number = (n as u16).to_be_bytes();
+        let mut dependency = vec![0xc0 | u8::from(upper), number[0], number[1]];
+        if n == 0 {
+            dependency = STRUCTURE.to_vec();
+        }
+        ([&[0x10], &payload[6..]].concat(), Some(dependency))
+    };
+    for per_second in [at_wanted_rates(in_the_payload), at_wanted_rates(in_the_extension)] {
+        assert_eq!(per_second[1], 25);
+        assert!((12..=13).contains(&per_second[3]), "{per_second:?}");
+        assert_eq!(per_second[5], 25);
+    }
 }
 
 #[test]
