@@ -108,6 +108,18 @@ impl History {
         Some(Sent { out, ext_seq, shift: run.shift, stream })
     }
 
+    /// The place that was kept for a packet while it was missing: the number that it would have had when it was due, also when
+    /// another source has taken over since. `None` for what was to have none.
+    pub fn place_of(&self, stream: usize, ext_seq: ExtSeqNo) -> Option<Sent> {
+        let mut end = self.highest?.get() + 1;
+        self.runs.iter().rev().find_map(|run| {
+            let out = ext_seq.get().wrapping_add(run.shift.seq);
+            let is_own = run.stream == Some(stream as u8) && (run.first.get()..end).contains(&out);
+            end = end.min(run.first.get());
+            is_own.then_some(Sent { out: ExtSeqNo::new(out), ext_seq, shift: run.shift, stream })
+        })
+    }
+
     /// How often a number was sent again of late.
     pub fn times_resent(&self, out: ExtSeqNo) -> u8 {
         self.resent.iter().find(|resent| resent.out == out).map_or(0, |resent| resent.times)
@@ -172,6 +184,20 @@ mod tests {
         assert_eq!(resend(&mut history, 65_520), Some((65_520, 527, 2)));
         assert_eq!(resend(&mut history, 5), Some((65_541, 549, 2)));
         assert_eq!(resend(&mut history, 20), Some((65_556, 5_556, 0)));
+    }
+
+    #[test]
+    fn what_comes_late_has_the_place_that_was_kept_for_it_and_no_number_is_anothers() {
+        // 7 to 16 of stream 1, of which 12 was left out; then 500 to 509 of stream 0, then 30 on of stream 1.
+        let history = history(&[(100, 93, 1), (105, 92, 1), (109, 109_u64.wrapping_sub(500), 0), (119, 89, 1)], 125);
+        let places = |stream, numbers: std::ops::Range<u64>| -> Vec<(u64, u64)> {
+            let place = |seq| Some((seq, history.place_of(stream, number(seq))?.out.get()));
+            numbers.filter_map(place).collect()
+        };
+        let before = (7..12).zip(100..105).chain((13..17).zip(105..109));
+        assert_eq!(places(1, 0..50), before.chain((30..37).zip(119..126)).collect::<Vec<_>>());
+        assert_eq!(places(0, 450..600), (500..510).zip(109..119).collect::<Vec<_>>());
+        assert_eq!(places(2, 0..600), []);
     }
 
     #[test]

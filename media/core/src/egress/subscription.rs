@@ -328,6 +328,9 @@ impl Subscription {
         };
         self.recent = Some(mapping);
         if self.current != Some(packet.stream) {
+            if !packet.is_newest && self.has_place(packet) {
+                return self.select_late(now, mapping, packet);
+            }
             self.start(now, track, packet, wanted)?;
         } else if self.given_up {
             return Err(DropReason::OtherLayer);
@@ -344,7 +347,9 @@ impl Subscription {
         if blank && (packet.is_newest || self.sends_again_as(mapping).is_none()) {
             return Err(DropReason::OtherLayer);
         }
-        let shift = self.rewriter.shift(packet.ext_seq).ok_or(DropReason::TooLate)?;
+        let Some(shift) = self.rewriter.shift(packet.ext_seq) else {
+            return self.select_late(now, mapping, packet);
+        };
         self.rewriter.sent(now, packet.ext_seq, packet.timestamp, packet.picture, shift);
         let out = ExtSeqNo::new(packet.ext_seq.get().wrapping_add(shift.seq));
         let sent = Sent { out, ext_seq: packet.ext_seq, shift, stream: packet.stream };
@@ -353,6 +358,27 @@ impl Subscription {
         let timestamp = packet.timestamp.wrapping_add(shift.time);
         let marker = !blank && self.marker(packet);
         Ok(Outgoing { mapping, sent, timestamp, marker, blank, padding_len: 0 })
+    }
+
+    /// Whether a number was kept for a packet while it was missing. The subscriber waits for it, also when another encoding has
+    /// taken over since: what it cannot have it asks a keyframe for, once its patience ends.
+    pub fn has_place(&self, packet: &PacketInfo) -> bool {
+        self.history.place_of(packet.stream, packet.ext_seq).is_some()
+    }
+
+    /// As [`Self::select`], for what comes after its source was left, or long after it was due: its numbers are those of then.
+    fn select_late(
+        &mut self,
+        now: Instant,
+        mapping: PayloadMapping,
+        packet: &PacketInfo,
+    ) -> Result<Outgoing, DropReason> {
+        let place = self.history.place_of(packet.stream, packet.ext_seq).ok_or(DropReason::TooLate)?;
+        if self.sends_again_as(mapping).is_none() && self.layers.left_out(packet) {
+            return Err(DropReason::OtherLayer);
+        }
+        self.last_sent = Some(now);
+        self.outgoing_again(place, packet).ok_or(DropReason::TooLate)
     }
 
     /// Set on the last packet of a picture: that of the largest size that is forwarded.

@@ -32,6 +32,8 @@ pub struct Track {
     pub watch: UplinkWatch,
     /// Its packets that were taken in and not yet sent on.
     pub(crate) waiting: Queues,
+    /// Those of them, of any of several encodings, that came late: who left the encoding since may wait for them all the same.
+    pub(crate) late: Option<Queue>,
     /// Where the next walk over the subscriptions starts: nobody is always last.
     walk_start: usize,
     codecs: Vec<CodecParameters>,
@@ -59,6 +61,7 @@ impl Track {
             subscriptions: Vec::new(),
             meter: LevelMeter::default(),
             waiting: Queues::default(),
+            late: None,
             gate: Gate::default(),
             watch: UplinkWatch::default(),
             walk_start: 0,

@@ -9,6 +9,7 @@ use crate::egress::subscription::Subscription;
 use crate::ingress::track::Track;
 use crate::params::{Content, MediaKind};
 use crate::worker::keys::{PeerKey, SubscriptionKey};
+use smallvec::SmallVec;
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
@@ -57,7 +58,8 @@ impl Worker {
             let (after, before) = track.subscriptions.split_at(start.min(track.subscriptions.len()));
             for key in before.iter().chain(after) {
                 let Some(subscription) = subscriptions.get(*key) else { continue };
-                if subscription.sources().into_iter().flatten().all(|stream| track.waiting_of(stream).is_none()) {
+                let mut sources = subscription.sources().into_iter().flatten();
+                if track.late.is_none() && sources.all(|stream| track.waiting_of(stream).is_none()) {
                     continue;
                 }
                 let Some(peer) = peers.get_mut(subscription.peer) else { continue };
@@ -83,8 +85,13 @@ impl Worker {
             if let Some(outlet) = &mut outlet {
                 outlet.kind = track.kind;
             }
-            let waiting = subscription.sources().map(|stream| track.waiting_of(stream?));
-            for waiting in waiting.into_iter().flat_map(|queue| pending.packets_of(queue)) {
+            let sources = subscription.sources();
+            let waiting = sources.map(|stream| track.waiting_of(stream?));
+            let waiting = waiting.into_iter().flat_map(|queue| pending.packets_of(queue));
+            // Of an encoding that was left, nothing but what is still waited for.
+            let is_due = |info: &PacketInfo| !sources.contains(&Some(info.stream)) && subscription.has_place(info);
+            let late: SmallVec<[_; 4]> = pending.packets_of(track.late).filter(|(info, _)| is_due(info)).collect();
+            for waiting in waiting.chain(late) {
                 match deliver(now, track, (key, subscription), outlet.as_mut(), waiting, out) {
                     Ok(0) => {}
                     Ok(len) => {

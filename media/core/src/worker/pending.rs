@@ -14,7 +14,7 @@ use slotmap::SlotMap;
 /// Packets that differ by more are left as they are: padding costs bandwidth, a train saves a system call.
 pub(crate) const PADDING_LEN_MAX: usize = 16;
 
-/// Packets that may wait: a few frames. Their bytes must still be in the ingress cache when their turn comes.
+/// Packets that may wait, or one more: a few frames. Their bytes must still be in the ingress cache when their turn comes.
 pub(super) const PACKETS_MAX: usize = 256;
 
 struct Waiting {
@@ -88,11 +88,19 @@ impl Pending {
 
     /// Only when it [takes more](Self::takes_more).
     pub(super) fn push(&mut self, key: TrackKey, track: &mut Track, info: PacketInfo) {
-        let index = self.packets.len() as u32;
         if track.waiting.iter().all(Option::is_none) {
             self.tracks(track.kind).push(key);
         }
+        let is_late = !info.is_newest && track.streams.len() > 1;
         let Some(queue) = track.waiting.get_mut(info.stream) else { return };
+        self.append(queue, info);
+        if is_late {
+            self.append(&mut track.late, info);
+        }
+    }
+
+    fn append(&mut self, queue: &mut Option<Queue>, info: PacketInfo) {
+        let index = self.packets.len() as u32;
         self.packets.push(Waiting { info, padding_len: 0, next: None });
         match queue {
             Some(queue) => {
@@ -197,7 +205,7 @@ impl Pending {
     pub(super) fn finish(&mut self, tracks: &mut SlotMap<TrackKey, Track>) -> Vec<TrackKey> {
         for key in self.audio.drain(..).chain(self.video.drain(..)) {
             if let Some(track) = tracks.get_mut(key) {
-                track.waiting = Queues::default();
+                (track.waiting, track.late) = (Queues::default(), None);
             }
         }
         self.packets.clear();

@@ -165,21 +165,31 @@ fn send_encoding(scene: &mut Scene, rid: &str, n: u64, layer: u8) {
     scene.send(0, &Rtp { payload_type: VP8, ssrc: base, seq, time, extensions, payload: &payload });
 }
 
-#[test]
-fn what_left_of_a_source_before_another_took_over_leaves_again_as_it_was() {
+/// A subscriber to a camera of two sizes.
+fn two_sizes(with_rtx: bool) -> Scene {
     let mut scene = Scene::new();
     scene.join();
     scene.join();
     scene.command(Command::SetReceive { peer: scene.peer(0), sections: vec![video(1, &["q", "h"])] });
-    subscribe(&mut scene, 1, 1, 1, send_parameters(OUT, Some(OUT_RTX), &[(VP8, true)]));
+    subscribe(&mut scene, 1, 1, 1, send_parameters(OUT, with_rtx.then_some(OUT_RTX), &[(VP8, with_rtx)]));
+    scene
+}
+
+fn want(scene: &mut Scene, spatial: u8, temporal: u8) {
+    let (subscription, limit) = (SubscriptionId::new(1), LayerLimit { spatial, temporal });
+    scene.command(Command::SetSubscription { subscription, paused: false, limit, priority: 0 });
+}
+
+#[test]
+fn what_left_of_a_source_before_another_took_over_leaves_again_as_it_was() {
+    let mut scene = two_sizes(true);
     send_encoding(&mut scene, "q", 0, 0);
     send_encoding(&mut scene, "h", 0, 0);
     scene.take(1);
     send_encoding(&mut scene, "h", 1, 1);
     let got = scene.take(1);
     let (place, payload) = (rtp(&got)[0].seq(), rtp(&got)[0].payload().to_vec());
-    let (subscription, limit) = (SubscriptionId::new(1), LayerLimit { spatial: 0, temporal: 0 });
-    scene.command(Command::SetSubscription { subscription, paused: false, limit, priority: 0 });
+    want(&mut scene, 0, 0);
     send_encoding(&mut scene, "q", 2, 0);
     assert_eq!(rtp(&scene.take(1)).len(), 1, "it took over");
     scene.pass(Duration::from_millis(30));
@@ -187,4 +197,69 @@ fn what_left_of_a_source_before_another_took_over_leaves_again_as_it_was() {
     nack(&mut scene, place);
     let again = scene.take(1);
     assert_eq!(rtp(&again)[0].payload(), [&place.get().to_be_bytes(), payload.as_slice()].concat());
+}
+
+/// Of the larger size, picture 2 is missing, which is of temporal layer `layer`; then the smaller takes over, and the larger
+/// again `returns` times. Returns the packets that left, and those that leave when the picture comes.
+fn late_of_a_source_that_was_left(with_rtx: bool, (layer, temporal): (u8, u8), returns: u64) -> [Vec<Got>; 2] {
+    let mut scene = two_sizes(with_rtx);
+    let mut sent = Vec::new();
+    send_encoding(&mut scene, "q", 0, 0);
+    send_encoding(&mut scene, "h", 0, 0);
+    scene.take(1);
+    want(&mut scene, 1, temporal);
+    for n in [1, 3] {
+        send_encoding(&mut scene, "h", n, 0);
+        sent.extend(scene.take(1));
+    }
+    for change in 0..=returns {
+        let (rid, spatial) = if change % 2 == 0 { ("q", 0) } else { ("h", 1) };
+        want(&mut scene, spatial, u8::MAX);
+        send_encoding(&mut scene, rid, 4 + change, 0);
+        sent.extend(scene.take(1));
+    }
+    send_encoding(&mut scene, "h", 2, layer);
+    [sent, scene.take(1)]
+}
+
+#[test]
+fn what_comes_of_a_source_after_another_took_over_leaves_in_the_place_that_was_kept_for_it() {
+    for with_rtx in [true, false] {
+        for returns in 0..3 {
+            let [sent, late] = late_of_a_source_that_was_left(with_rtx, (1, u8::MAX), returns);
+            let (sent, late) = (rtp(&sent), rtp(&late));
+            let places: Vec<u16> =
+                sent.iter().map(|packet| packet.seq().get().wrapping_sub(sent[0].seq().get())).collect();
+            let taken = [vec![0, 2], (3..=3 + returns as u16).collect()].concat();
+            assert_eq!(places, taken, "with RTX {with_rtx}, {returns} returns");
+            let [late] = late[..] else { panic!("with RTX {with_rtx}, {returns} returns: {} packets", late.len()) };
+            assert_eq!((late.ssrc(), late.seq().get()), (Ssrc::new(OUT), sent[0].seq().get().wrapping_add(1)));
+            assert_eq!(late.timestamp().since(sent[0].timestamp()), FRAME_TICKS as i32);
+            assert_eq!(late.payload().last(), Some(&2));
+        }
+    }
+}
+
+#[test]
+fn what_was_not_wanted_of_a_source_that_was_left_fills_its_place_or_leaves_it_empty() {
+    let [sent, late] = late_of_a_source_that_was_left(true, (1, 0), 0);
+    let (sent, late) = (rtp(&sent), rtp(&late));
+    assert_eq!((late[0].seq().get(), late[0].payload()), (sent[0].seq().get().wrapping_add(1), &[][..]));
+    let [_, late] = late_of_a_source_that_was_left(false, (1, 0), 0);
+    assert!(rtp(&late).is_empty(), "without RTX a number holds one packet for ever");
+}
+
+#[test]
+fn what_comes_late_of_a_source_goes_to_nobody_who_never_had_it() {
+    let mut scene = two_sizes(true);
+    want(&mut scene, 0, u8::MAX);
+    let forwarded = |scene: &mut Scene, rid, n| {
+        send_encoding(scene, rid, n, 0);
+        rtp(&scene.take(1)).len()
+    };
+    let sent =
+        [("q", 0), ("h", 0), ("h", 2), ("q", 2), ("h", 1), ("q", 1)].map(|(rid, n)| forwarded(&mut scene, rid, n));
+    assert_eq!(sent, [1, 0, 0, 1, 0, 1]);
+    let drops = scene.worker.stats().drops.total();
+    assert_eq!(drops, 0, "nobody looks at what is not its own");
 }
