@@ -64,7 +64,7 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    pub(super) fn new(ticket: &Ticket, meeting: Meeting, role: Role) -> Self {
+    fn new(ticket: &Ticket, meeting: Meeting, role: Role) -> Self {
         let Meeting { id: meeting, title, .. } = meeting;
         Self { status: "waiting", ticket: ticket.expose(), meeting, title, role }
     }
@@ -80,54 +80,87 @@ pub(super) async fn enter(
     headers: HeaderMap,
     Json { value: request, .. }: Json<EntryRequest>,
 ) -> Response {
-    match admit(&api, &headers, &request).await {
+    answer(&api, peer, admit(&api, &headers, &request).await)
+}
+
+/// A link that is no link may be a guess, which is slowed down.
+pub(super) fn answer(api: &Api, peer: SocketAddr, found: Result<Response, Problem>) -> Response {
+    match found {
         Ok(response) => response,
-        // A link that is no link may be a guess.
-        Err(problem) if problem.code() == Code::LinkInvalid => slow_down(&api, peer, problem),
+        Err(problem) if problem.code() == Code::LinkInvalid => slow_down(api, peer, problem),
         Err(problem) => problem.into_response(),
     }
 }
 
 async fn admit(api: &Api, headers: &HeaderMap, request: &EntryRequest) -> Result<Response, Problem> {
-    let now = Moment::now();
-    let invitation = invited(api, request, now).await?;
-    let meeting = api.store.meeting(&invitation.meeting).await?;
-    let surroundings = Surroundings::look(&api.store, &api.rooms, &meeting, &invitation.id, now).await?;
-    let visitor = api.sign_in.visitor(api, headers).await?;
-    let user = verified(&invitation, visitor.as_ref());
-    let mut write = api.store.write().await?;
-    let place = write.place(&invitation.id).await?;
-    let gathering = write.gathering(&meeting.id).await?;
-    match surroundings.decide(&meeting, invitation.role, place.as_ref(), gathering.as_ref(), now) {
+    let visit = Visit::begin(api, headers, request).await?;
+    match visit.decision {
         Decision::Refuse(refusal) => Err(code(refusal).into()),
-        Decision::Wait => {
-            let ticket = knock(&mut write, &meeting, &invitation, user, place, now).await?;
-            write.commit().await?;
-            let waiting = Waiting::new(&ticket, meeting, invitation.role);
-            Ok((StatusCode::ACCEPTED, axum::Json(waiting)).into_response())
-        }
+        Decision::Wait => visit.wait().await,
         // Hosts get their token all the same: with it they can make room.
-        Decision::Enter if surroundings.is_full(&meeting) && !invitation.role.is_host() => {
+        Decision::Enter if visit.surroundings.is_full(&visit.meeting) && !visit.invitation.role.is_host() => {
             Err(Code::MeetingFull.into())
         }
-        Decision::Enter => {
-            let token = token(api, &meeting, &invitation, user, now)?;
-            // Where hosts stood before they were hosts keeps them out no more, whatever they become.
-            if let Some(place) = place.filter(|place| place.standing != Standing::Admitted) {
-                write.put_place(&place.decided(Standing::Admitted, now)).await?;
-            }
-            audit_entry(&mut write, &invitation, user, now).await?;
-            write.commit().await?;
-            let Meeting { id: meeting, title, .. } = meeting;
-            let name = user.map_or(invitation.name, |user| user.name.clone());
-            let entered = Entered { token, meeting, title, name, role: invitation.role, is_verified: user.is_some() };
-            Ok(axum::Json(entered).into_response())
+        Decision::Enter => visit.enter(api).await,
+    }
+}
+
+/// Somebody at the door with a link, and what was decided about them. While it lives nobody else writes, so that it still
+/// holds when it is acted on.
+pub(super) struct Visit {
+    invitation: Invitation,
+    meeting: Meeting,
+    surroundings: Surroundings,
+    /// Who they are, where they signed in.
+    user: Option<User>,
+    pub(super) place: Option<Place>,
+    pub(super) decision: Decision,
+    write: Write,
+    now: Moment,
+}
+
+impl Visit {
+    pub(super) async fn begin(api: &Api, headers: &HeaderMap, request: &EntryRequest) -> Result<Self, Problem> {
+        let now = Moment::now();
+        let invitation = invited(api, request, now).await?;
+        let meeting = api.store.meeting(&invitation.meeting).await?;
+        let surroundings = Surroundings::look(&api.store, &api.rooms, &meeting, &invitation.id, now).await?;
+        let visitor = api.sign_in.visitor(api, headers).await?;
+        let user = verified(&invitation, visitor.as_ref()).cloned();
+        let mut write = api.store.write().await?;
+        let place = write.place(&invitation.id).await?;
+        let gathering = write.gathering(&meeting.id).await?;
+        let decision = surroundings.decide(&meeting, invitation.role, place.as_ref(), gathering.as_ref(), now);
+        Ok(Self { invitation, meeting, surroundings, user, place, decision, write, now })
+    }
+
+    pub(super) async fn wait(self) -> Result<Response, Problem> {
+        let Self { invitation, meeting, user, place, mut write, now, .. } = self;
+        let ticket = knock(&mut write, &meeting, &invitation, user.as_ref(), place, now).await?;
+        write.commit().await?;
+        let waiting = Waiting::new(&ticket, meeting, invitation.role);
+        Ok((StatusCode::ACCEPTED, axum::Json(waiting)).into_response())
+    }
+
+    async fn enter(self, api: &Api) -> Result<Response, Problem> {
+        let Self { invitation, meeting, user, place, mut write, now, .. } = self;
+        let user = user.as_ref();
+        let token = token(api, &meeting, &invitation, user, now)?;
+        // Where hosts stood before they were hosts keeps them out no more, whatever they become.
+        if let Some(place) = place.filter(|place| place.standing != Standing::Admitted) {
+            write.put_place(&place.decided(Standing::Admitted, now)).await?;
         }
+        audit_entry(&mut write, &invitation, user, now).await?;
+        write.commit().await?;
+        let Meeting { id: meeting, title, .. } = meeting;
+        let name = user.map_or(invitation.name, |user| user.name.clone());
+        let entered = Entered { token, meeting, title, name, role: invitation.role, is_verified: user.is_some() };
+        Ok(axum::Json(entered).into_response())
     }
 }
 
 /// Whose link it is, if it is good now and not used too often.
-pub(super) async fn invited(api: &Api, request: &EntryRequest, now: Moment) -> Result<Invitation, Problem> {
+async fn invited(api: &Api, request: &EntryRequest, now: Moment) -> Result<Invitation, Problem> {
     let link = LinkSecret::parse(&request.link_secret).ok_or(Code::LinkInvalid)?;
     let invitation = match api.store.invitation(link.id()).await {
         Err(StoreError::NotFound) => return Err(Code::LinkInvalid.into()),
@@ -174,7 +207,7 @@ pub(super) const fn code(refusal: Refusal) -> Code {
 
 /// Somebody stands at the door from now on, with a ticket in the place of any before. Hosts are told of them once, and not of
 /// whom the next case lets in by itself.
-pub(super) async fn knock(
+async fn knock(
     write: &mut Write,
     meeting: &Meeting,
     invitation: &Invitation,

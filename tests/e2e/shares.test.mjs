@@ -169,3 +169,24 @@ test('two shared screens of 1080p are decoded at once, and ten more people make 
   assertNoErrors(...senders, olga);
   await closeAll(...senders, olga);
 });
+
+test('a shared screen leaves in temporal layers, also when it is published anew', async () => {
+  const page = await open(browser, server.link('layers', 'anna'), { init: fakeSources, initArgument: { screen: { fps: 2, detail: 40 } } });
+  await page.getByRole('button', { name: 'Share screen', exact: true }).click();
+  /** Of each size; nothing while there is no sender that is not the one before. */
+  const modes = () =>
+    page.evaluate(() => {
+      const published = [...window.__consilium.room.localParticipant.trackPublications.values()];
+      const sender = published.find((one) => one.source === 'screen_share')?.track?.sender;
+      return sender === undefined || sender === window.__before ? [] : sender.getParameters().encodings.map((one) => one.scalabilityMode);
+    });
+  const areLayered = async () => (await modes()).join() === 'L1T3,L1T3';
+  await until('the screen is layered', areLayered, JOINED_WITHIN_MS);
+  await page.evaluate(() => {
+    const { room } = window.__consilium;
+    window.__before = [...room.localParticipant.trackPublications.values()].find((one) => one.source === 'screen_share').track.sender;
+    return room.simulateScenario('full-reconnect');
+  });
+  await until('it is layered again', areLayered, JOINED_WITHIN_MS);
+  await closeAll(page);
+});

@@ -2,17 +2,13 @@
 //! Who was removed has none, and has to knock by themselves.
 
 use crate::api::Api;
-use crate::api::caller::slow_down;
-use crate::api::entry::{EntryRequest, Waiting, code, invited, knock};
+use crate::api::entry::{EntryRequest, Visit, Waiting, answer, code};
 use crate::api::extract::Json;
 use crate::api::problem::{Code, Problem, ProblemBody};
-use crate::gate::Surroundings;
-use crate::meetings::admission::verified;
 use crate::meetings::lobby::Decision;
-use crate::moment::Moment;
 use axum::extract::{ConnectInfo, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use std::net::SocketAddr;
 
 /// Take your place at the door where a host has sent you from inside the room. Whoever was removed, stands there already or need
@@ -25,34 +21,16 @@ pub(super) async fn come_back(
     headers: HeaderMap,
     Json { value: request, .. }: Json<EntryRequest>,
 ) -> Response {
-    match wait_again(&api, &headers, &request).await {
-        Ok(waiting) => (StatusCode::ACCEPTED, axum::Json(waiting)).into_response(),
-        // A link that is no link may be a guess.
-        Err(problem) if problem.code() == Code::LinkInvalid => slow_down(&api, peer, problem),
-        Err(problem) => problem.into_response(),
-    }
+    answer(&api, peer, wait_again(&api, &headers, &request).await)
 }
 
-async fn wait_again(api: &Api, headers: &HeaderMap, request: &EntryRequest) -> Result<Waiting, Problem> {
-    let now = Moment::now();
-    let invitation = invited(api, request, now).await?;
-    let meeting = api.store.meeting(&invitation.meeting).await?;
-    let surroundings = Surroundings::look(&api.store, &api.rooms, &meeting, &invitation.id, now).await?;
-    let visitor = api.sign_in.visitor(api, headers).await?;
-    let user = verified(&invitation, visitor.as_ref());
-    let mut write = api.store.write().await?;
-    let place = write.place(&invitation.id).await?;
-    let gathering = write.gathering(&meeting.id).await?;
-    let decision = surroundings.decide(&meeting, invitation.role, place.as_ref(), gathering.as_ref(), now);
+async fn wait_again(api: &Api, headers: &HeaderMap, request: &EntryRequest) -> Result<Response, Problem> {
+    let visit = Visit::begin(api, headers, request).await?;
     // Nobody's place is taken from them, as it is where a link is used anew.
-    let is_sent = place.as_ref().is_some_and(|place| place.standing.is_waiting() && !place.is_at_the_door());
-    match decision {
+    let is_sent = visit.place.as_ref().is_some_and(|place| place.standing.is_waiting() && !place.is_at_the_door());
+    match visit.decision {
         Decision::Refuse(refusal) => Err(code(refusal).into()),
-        Decision::Wait if is_sent => {
-            let ticket = knock(&mut write, &meeting, &invitation, user, place, now).await?;
-            write.commit().await?;
-            Ok(Waiting::new(&ticket, meeting, invitation.role))
-        }
+        Decision::Wait if is_sent => visit.wait().await,
         Decision::Wait | Decision::Enter => Err(Code::NotWaiting.into()),
     }
 }

@@ -194,7 +194,6 @@ export class Meeting {
         selfBrowserSurface: 'exclude',
         surfaceSwitching: 'include',
       });
-      if (on) await slowable(room.localParticipant.getTrackPublication(Track.Source.ScreenShare)?.videoTrack?.sender);
     } catch (error) {
       if (error instanceof PublishTrackError) this.store.set({ notice: 'permission' });
       // Closing the browser's picker is a decision, not a fault.
@@ -295,6 +294,8 @@ export class Meeting {
     room.on(RoomEvent.ParticipantConnected, (who) => whenJoined({ what: 'joined', name: nameOf(who) }));
     room.on(RoomEvent.ParticipantDisconnected, (who) => whenJoined({ what: 'left', name: nameOf(who) }));
     room.on(RoomEvent.TrackPublished, (track, who) => isScreen(track) && whenJoined({ what: 'sharing', name: nameOf(who) }));
+    // Also of one that is published anew after the connection was lost.
+    room.on(RoomEvent.LocalTrackPublished, (track) => void (isScreen(track) && slowable(track.videoTrack?.sender)));
     room.on(RoomEvent.TrackUnpublished, (track, who) => isScreen(track) && whenJoined({ what: 'unshared', name: nameOf(who) }));
     room.on(RoomEvent.ConnectionQualityChanged, (quality, who) => this.noticeLost(quality, who));
     const failures = new Failures();
